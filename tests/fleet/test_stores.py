@@ -108,7 +108,8 @@ def test_a_folder_without_links_is_refused(tmp_path: Path) -> None:
     def no_links(*_args: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    with mock.patch("os.link", no_links), pytest.raises(StorageError, match="not permitted"):
+    said = r"not permitted\. Its disk seems to have no hard links.* Choose a folder on another disk"
+    with mock.patch("os.link", no_links), pytest.raises(StorageError, match=said):
         make_queue(tmp_path / "queue")
 
 

@@ -7,6 +7,7 @@ was written is seen by all from then on. S3 has had them since it knows conditio
 """
 
 import contextlib
+import errno
 import os
 import re
 import threading
@@ -31,6 +32,9 @@ from pseudoword.lookup import is_address, path_argument
 from pseudoword.text import brief, reason
 
 T = TypeVar("T")
+
+_NO_LINKS = {errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What systems answer where a disk has no hard links."""
 
 
 class Store(Protocol):
@@ -150,7 +154,7 @@ class FolderStore:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                os.link(unfinished, path)
+                _link(unfinished, path)
             except FileExistsError:
                 return False
             finally:
@@ -203,6 +207,24 @@ class FolderStore:
 def _tell_unless_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
+
+
+def _link(unfinished: str, path: Path) -> None:
+    """Let a file be found at `path`, too, where none may be.
+
+    Raises:
+        FileExistsError: one is.
+        StorageError: the disk has no hard links, as one in FAT or exFAT.
+    """
+    try:
+        os.link(unfinished, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        raise StorageError(
+            f"cannot write {path}: {reason(error)}. Its disk seems to have no hard links, without "
+            "which two workers may claim one word. Choose a folder on another disk."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ def preview_of(path: Path, token: str) -> Path | None:
         for name in (f"{path.stem}.preview{ending}", f"{path.stem}{ending}"):
             if (path.parent / name).is_file():
                 return path.parent / name
-    previews = [*(path.parent / "previews").glob("*.png")]
+    previews = [*(path.parent / "previews").glob("[!.]*.png")]
     with_token = previews_with(path.parent, token)
     own = [one for one in previews if -_step_and_place(one)[-1] in with_token]
     return max(own or previews, key=_step_and_place, default=None)

@@ -20,6 +20,7 @@ from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
+from pseudoword.models.loading.folder import read_headers
 from pseudoword.training.initialisation import rows_of_words
 
 
@@ -279,3 +280,11 @@ def test_a_config_with_fewer_text_layers_is_a_clip_skip(base: Path, folder: Path
         wanted = whole.final_layer_norm(read.hidden_states[-2])
     torch.testing.assert_close(hidden, wanted)
     assert not torch.allclose(hidden, read.last_hidden_state, atol=1e-3)
+
+
+def test_what_macos_puts_beside_files_is_no_index_of_weights(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    (tmp_path / "._model.safetensors").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "._model.safetensors.index.json").write_bytes(b"\0\5\x16\7")
+    files, _ = read_headers(tmp_path, None)
+    assert [file.name for file in files] == ["model.safetensors"]

@@ -150,7 +150,8 @@ def _has_variant(path: Path, variant: str | None) -> bool:
 
 def _check_index(part: Path, names: set[str]) -> None:
     """Refuse sharded weights if a shard is missing, or is outside this folder."""
-    for index in sorted(part.glob(f"*{WEIGHTS[0]}.index*.json")):
+    # macOS puts a `._NAME` beside files on disks of others, and into archives
+    for index in sorted(part.glob(f"[!.]*{WEIGHTS[0]}.index*.json")):
         listed = read(index).get("weight_map")
         if not isinstance(listed, dict):
             raise BaseModelError(f"{index} is damaged (it has no weight_map)")

@@ -76,7 +76,7 @@ def _written(path: Path, configs: Layout) -> Path:
             else:
                 target = Path(temporary, _file_of(part))
                 target.parent.mkdir(exist_ok=True)
-                target.write_text(json.dumps(values, indent=2))
+                target.write_text(json.dumps(values, indent=2), encoding="utf-8")
         try:
             move(Path(temporary), path)
         except OSError:

@@ -45,6 +45,9 @@ SAID = {"en": {"common.complete": "Done"}}
 
 TYPES = {"text/javascript": ".js", "text/css": ".css", "image/svg+xml": ".svg"}
 
+HERE_OF_ALL = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+"""All addresses of a machine -> one that a browser there can open, on Windows too."""
+
 TOGGLE = "() => document.body.classList.toggle('dark')"
 
 
@@ -199,7 +202,7 @@ def serve(
                 "--share: no public address could be had. Is there a network? A tunnel works "
                 "without one: ssh -L 7860:127.0.0.1:7860 this-machine."
             )
-        ready(f"http://{host}:{port}")
+        ready(f"http://{HERE_OF_ALL.get(host, host)}:{port}")
         if blocks.share_url:
             ready(blocks.share_url)
         _until_stopped(blocks)
