@@ -47,6 +47,7 @@ def test_the_public_names() -> None:
         "Evaluation",
         "Gallery",
         "Inspection",
+        "Loaded",
         "Plan",
         "Prepared",
         "PseudowordError",
@@ -62,6 +63,7 @@ def test_the_public_names() -> None:
         "gallery",
         "generate",
         "inspect",
+        "load",
         "plan",
         "prepare",
         "push",
@@ -133,6 +135,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "bench": {"compare": "optimiser=adamm"},
     "prepare": {"pictures": "nowhere"},
     "plan": {"base": "nowhere/at/all"},
+    "load": {"base": "nowhere/at/all"},
 }
 """Function -> arguments one of which names something that is not there."""
 
@@ -166,6 +169,8 @@ ERRORS: list[tuple[str, dict[str, Any], type[PseudowordError]]] = [
     ("generate", {"prompt": "a", "concept": "./none"}, ConceptError),
     ("generate", {"prompt": "a", "base": "./none"}, BaseModelError),
     ("generate", {"prompt": "a", "lora": "none.safetensors"}, SettingsError),
+    ("load", {"base": "./none"}, BaseModelError),
+    ("load", {"device": "none"}, SettingsError),
     ("inspect", {"file": "./none"}, ConceptError),
     ("inspect", {"file": WORD, "base": ""}, SettingsError),
     ("inspect", {"file": WORD, "base": "./none"}, BaseModelError),

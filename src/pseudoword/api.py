@@ -1,4 +1,4 @@
-"""The public functions, one per command and of the same name. `pseudoword` re-exports them.
+"""The public functions: one for each command, of its name, and `load`. `pseudoword` has them all.
 
     word = pseudoword.train("my-pictures", "<toy>", init="toy")
     (picture,) = pseudoword.generate("a photo of <toy>", concept=word.concept)
@@ -25,6 +25,7 @@ from pseudoword.commands.evaluate import Evaluation, evaluate_word
 from pseudoword.commands.gallery import Gallery, make_gallery
 from pseudoword.commands.generate import Concepts, draw_pictures
 from pseudoword.commands.inspect import Inspection, inspect_file
+from pseudoword.commands.load import Loaded, load_base, settings_and_base
 from pseudoword.commands.prepare import Prepared, prepare_pictures
 from pseudoword.commands.push import Pushed, push_run
 from pseudoword.commands.queue import steer_queue
@@ -36,6 +37,7 @@ from pseudoword.config import (
     BenchConfig,
     EvaluateConfig,
     GenerateConfig,
+    LoadConfig,
     PlanConfig,
     PrepareConfig,
     Settings,
@@ -64,6 +66,7 @@ __all__ = [
     "Evaluation",
     "Gallery",
     "Inspection",
+    "Loaded",
     "Plan",
     "Prepared",
     "PseudowordError",
@@ -79,6 +82,7 @@ __all__ = [
     "gallery",
     "generate",
     "inspect",
+    "load",
     "plan",
     "prepare",
     "push",
@@ -118,7 +122,7 @@ def train(
         overwrite: replace files in the output folder that no run has written.
         progress: shows what is going on.
         **settings: any other field of `pseudoword.config.TrainConfig`, also by the name that
-            another trainer has for it (`config.aliases`).
+            another trainer has for it (`config.aliases`). `base` may be a model in memory (`load`).
 
     Returns:
         The run. Its `concept.vectors` holds, for each text encoder, float32 rows `[n, width]` on
@@ -138,13 +142,11 @@ def train(
         settings["pictures"] = pictures
     if token is not None:
         settings["token"] = token
-    (done,) = train_pack(
-        [TrainConfig.gather(_optional_path(config, "--config"), **settings)],
-        restart=restart,
-        allow_changes=allow_changes,
-        overwrite=overwrite,
-        progress=progress,
-    )
+    options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
+    with settings_and_base(TrainConfig, settings) as (given, family):
+        one = TrainConfig.gather(_optional_path(config, "--config"), **given)
+        _there(one)
+        (done,) = learn([one], progress or Silent(), options, family)
     return done
 
 
@@ -152,6 +154,7 @@ def train(
 def train_pack(
     configs: Sequence[TrainConfig],
     *,
+    base: Loaded | None = None,
     restart: bool = False,
     allow_changes: bool = False,
     overwrite: bool = False,
@@ -165,6 +168,7 @@ def train_pack(
     Args:
         configs: the settings of each word, from `pseudoword.config.TrainConfig.check`, which
             raises a `SettingsError` for a wrong one. Each needs an output folder of its own.
+        base: the base model that all name, if it is in memory already (`load`).
         restart: as for `train`, for every word; so are the others.
         allow_changes: resume runs although their settings or pictures have changed.
         overwrite: replace files in the output folders that no run has written.
@@ -178,8 +182,13 @@ def train_pack(
     """
     for config in configs:
         _there(config)
+        if base is not None:
+            base.check(config)
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
-    return learn(configs, progress or Silent(), options)
+    if base is None:
+        return learn(configs, progress or Silent(), options)
+    with base.use() as family:
+        return learn(configs, progress or Silent(), options, family)
 
 
 @checked
@@ -324,6 +333,32 @@ def queue(
 
 
 @checked
+def load(
+    base: str | Path = "emoji", *, progress: Progress | None = None, **settings: Any
+) -> Loaded:
+    """Put a base model into memory, for several calls: loading a large one takes long.
+
+        model = pseudoword.load("stable-diffusion-v1-5/stable-diffusion-v1-5")
+        word = pseudoword.train("my-pictures", "<toy>", base=model)
+        (picture,) = pseudoword.generate("a photo of <toy>", concept=word.concept, base=model)
+
+    Args:
+        base: the model, as everywhere: bundled, a folder, a file, or a hub id.
+        progress: shows what is going on.
+        **settings: any other field of `pseudoword.config.LoadConfig`, such as `device`.
+
+    Returns:
+        The model, as `base` of `train`, `train_pack`, `generate` and `evaluate`. It leaves memory
+        when nobody holds it any more.
+
+    Raises:
+        SettingsError: a setting is wrong, or there is no such device.
+        BaseModelError: the model cannot be loaded.
+    """
+    return load_base(_there(LoadConfig.check(base=base, **settings)), progress or Silent())
+
+
+@checked
 def generate(
     prompt: str,
     *,
@@ -341,7 +376,8 @@ def generate(
         token: a new token for the concept; of several words, which one to use. For
             several concepts, one entry each; None keeps a token.
         progress: shows what is going on, and reports concepts that are in no prompt.
-        **settings: any field of `pseudoword.config.GenerateConfig`.
+        **settings: any field of `pseudoword.config.GenerateConfig`. `base` may be a model in
+            memory (`load`).
 
     Returns:
         `n` pictures in RGB; picture i is drawn with seed + i, whatever n is. The `info` of each
@@ -353,8 +389,9 @@ def generate(
         PromptError: the prompt cannot be used as it is written.
         BaseModelError: the base model or a LoRA cannot be loaded.
     """
-    config = _there(GenerateConfig.check(**settings))
-    return draw_pictures(prompt, config, concept, token, progress or Silent())
+    with settings_and_base(GenerateConfig, settings) as (given, family):
+        config = _there(GenerateConfig.check(**given))
+        return draw_pictures(prompt, config, concept, token, progress or Silent(), family)
 
 
 @checked
@@ -539,7 +576,8 @@ def evaluate(
         overwrite: replace files in the output folder that are not of an earlier evaluation of this
             word with these pictures.
         progress: shows what is going on.
-        **settings: any other field of `pseudoword.config.EvaluateConfig`.
+        **settings: any other field of `pseudoword.config.EvaluateConfig`. `base` may be a model in
+            memory (`load`).
 
     Returns:
         Mean cosines from -1 to 1, of the word and of a known one, and the files of the report.
@@ -547,8 +585,11 @@ def evaluate(
     Raises:
         PseudowordError: a file, a picture or a setting does not work; the message says which.
     """
-    config = _there(EvaluateConfig.check(pictures=pictures, **settings))
-    return evaluate_word(concept, token, config, progress or Silent(), overwrite=overwrite)
+    with settings_and_base(EvaluateConfig, settings) as (given, family):
+        config = _there(EvaluateConfig.check(pictures=pictures, **given))
+        return evaluate_word(
+            concept, token, config, progress or Silent(), family, overwrite=overwrite
+        )
 
 
 @checked

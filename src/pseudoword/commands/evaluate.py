@@ -75,10 +75,11 @@ def evaluate_word(
     token: str | None,
     config: EvaluateConfig,
     progress: Progress,
+    family: Family | None = None,
     *,
     overwrite: bool = False,
 ) -> Evaluation:
-    """Draw, compare and report; the public `evaluate`."""
+    """Draw, compare and report; the public `evaluate`. `family` is the base model, if loaded."""
     concept = sources.read_one(file, token)
     digest = hashlib.sha256(native.dump(concept)).hexdigest()
     out = Outputs(config.out, maker_of("evaluate", config.out, digest, *config.pictures))
@@ -88,7 +89,7 @@ def evaluate_word(
     _note_what_is_measured(file, paths, config, progress)
     with locks.lock_folder(config.out):
         out.check(FILES, overwrite=overwrite)  # again, as another evaluation may just have ended
-        return _evaluate(concept, paths, config, out, progress)
+        return _evaluate(concept, paths, config, out, progress, family)
 
 
 def _evaluate(
@@ -97,12 +98,13 @@ def _evaluate(
     config: EvaluateConfig,
     out: Outputs,
     progress: Progress,
+    family: Family | None,
 ) -> Evaluation:
     known = config.compare_with or _init_word(concept)
     progress.phase(f"loading {config.base}")
     model = SimilarityModel(config.similarity_model or BUNDLED)
     true_features, true_pictures = _true_pictures(paths, model)
-    family = base_model.load(config)
+    family = family or base_model.load(config)
     for said in remarks(concept, family):
         progress.note(said)
     _note_prompts(family, concept, config, progress)

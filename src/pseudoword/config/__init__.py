@@ -7,6 +7,7 @@ from pseudoword.config.base_choice import BaseChoice, DType, Prediction, Quantiz
 from pseudoword.config.bench import BenchConfig, EvaluateConfig
 from pseudoword.config.fields import flag
 from pseudoword.config.generate import Emphasis, GenerateConfig
+from pseudoword.config.load import LoadConfig
 from pseudoword.config.optimisation import Hyperparameters
 from pseudoword.config.plan import PlanConfig
 from pseudoword.config.prepare import PrepareConfig
@@ -24,6 +25,7 @@ __all__ = [
     "GenerateConfig",
     "Hyperparameters",
     "InitMode",
+    "LoadConfig",
     "PlanConfig",
     "Prediction",
     "PrepareConfig",

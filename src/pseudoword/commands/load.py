@@ -1,0 +1,101 @@
+"""`load`: a base model that stays in memory for several calls."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any
+
+from pseudoword.config import LoadConfig, Settings, TrainConfig, flag
+from pseudoword.errors import SettingsError
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.models.loading import devices
+from pseudoword.progress import Progress
+from pseudoword.text import brief
+
+
+class Loaded:
+    """A base model in memory: `train`, `train_pack`, `generate` and `evaluate` take it as `base`.
+
+    One call at a time computes with it; those of other threads wait. It leaves memory when nobody
+    holds it any more.
+    """
+
+    def __init__(self, config: LoadConfig, family: Family) -> None:
+        """Hold a model that was loaded with `config`."""
+        self._config, self._family = config, family
+        self._turn = RLock()
+
+    def __repr__(self) -> str:
+        """Which model it is, and where."""
+        return f"<{self._config.base} on {self._family.device}, {self._family.dtype}>"
+
+    @contextmanager
+    def use(self) -> Iterator[Family]:
+        """While open, the model computes for nobody else."""
+        with self._turn:
+            yield self._family
+
+    def settings_with(self, kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a call, completed by those of this model that such calls have.
+
+        Raises:
+            SettingsError: one asks for something else than this model.
+        """
+        own = self._config.model_dump()
+        named = {name: value for name, value in kind.own_names(given).items() if name != "base"}
+        self._check(LoadConfig.check(**{n: named[n] for n in own if n in named}), named)
+        if named.get("offload"):
+            raise SettingsError(
+                "--offload: the base model is in memory already. Leave it out, or give the name of "
+                "the base model."
+            )
+        return {name: own[name] for name in own if name in kind.model_fields} | named
+
+    def check(self, config: TrainConfig) -> None:
+        """Check that these are settings for this model.
+
+        Raises:
+            SettingsError: one asks for something else.
+        """
+        self._check(config, LoadConfig.model_fields)
+
+    def _check(self, asked: Settings, names: Collection[str]) -> None:
+        for name in LoadConfig.model_fields:
+            have = getattr(self._config, name)
+            if name in names and getattr(asked, name) != have:
+                raise SettingsError(
+                    f"{flag(name)}: should be {brief(have)}, as for the base model in memory, got "
+                    f"{brief(getattr(asked, name))}"
+                )
+
+
+def load_base(config: LoadConfig, progress: Progress) -> Loaded:
+    """Load a base model; the public `load`.
+
+    Raises:
+        BaseModelError: it cannot be loaded.
+        SettingsError: there is no such device.
+    """
+    progress.phase(f"loading {config.base}")
+    if missed := devices.unused_gpu(config.device):
+        progress.note(missed)
+    return Loaded(config, base_model.load(config, checkpointing=config.gradient_checkpointing))
+
+
+@contextmanager
+def settings_and_base(
+    kind: type[Settings], given: Mapping[str, Any]
+) -> Iterator[tuple[Mapping[str, Any], Family | None]]:
+    """The settings of a call, and the base model if it is in memory already.
+
+    Raises:
+        SettingsError: the settings ask for something else than that model.
+    """
+    loaded = kind.own_names(given).get("base")
+    if not isinstance(loaded, Loaded):
+        yield given, None
+        return
+    settings = loaded.settings_with(kind, given)
+    with loaded.use() as family:
+        yield settings, family
