@@ -392,6 +392,18 @@ def test_on_windows_a_process_has_no_part_in_the_terminal_of_the_page(
     assert "start_new_session" not in started[0]  # which is refused there
 
 
+def test_on_windows_no_process_keeps_a_folder_of_the_queue_from_being_moved(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    place = queue.workspace.place("queue", job.id)
+    assert processes.training_log(queue.workspace, job.id).parent == place
+    monkeypatch.setattr(processes, "WINDOWS", True)
+    log = processes.training_log(queue.workspace, job.id)
+    assert log.is_relative_to(queue.workspace.folder)
+    assert not log.is_relative_to(place)
+
+
 @pytest.mark.slow
 def test_a_page_starts_a_worker_that_outlives_it(
     workspace: Workspace, pictures: Path, settings: dict[str, Any]

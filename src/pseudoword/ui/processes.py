@@ -20,8 +20,16 @@ def start_worker(workspace: Workspace) -> "subprocess.Popen[bytes]":
 
 def start_training(workspace: Workspace, name: str) -> "subprocess.Popen[bytes]":
     """Start a process that trains one word of the queue, and ends with it."""
-    log = workspace.path("queue", name) / "training.log"
-    return _start(TRAINING, workspace, log, name)
+    return _start(TRAINING, workspace, training_log(workspace, name), name)
+
+
+def training_log(workspace: Workspace, name: str) -> Path:
+    """What the process says that trains that word first.
+
+    On Windows, no folder can be moved while a file in it is open, and the process may go on with
+    other words when this one is taken out of the queue.
+    """
+    return (workspace.folder if WINDOWS else workspace.path("queue", name)) / "training.log"
 
 
 def _start(module: str, workspace: Workspace, log: Path, *more: str) -> "subprocess.Popen[bytes]":

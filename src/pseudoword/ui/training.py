@@ -18,6 +18,7 @@ from pseudoword.errors import PseudowordError, RunFolderError, StorageError
 from pseudoword.files import remove
 from pseudoword.progress import Ending
 from pseudoword.text import reason
+from pseudoword.ui import processes
 from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles, in_queue, settings_of
 from pseudoword.ui.progress import FileProgress
 
@@ -114,8 +115,8 @@ class TrainingPack:
             return f"{error.filename or 'A file'} cannot be used: {reason(error)}."
         return (
             f"Something unexpected happened ({type(error).__name__}: {reason(error)}). What was "
-            f"saved is not lost: resume it to go on. {self._first.folder / 'training.log'} says "
-            "more."
+            "saved is not lost: resume it to go on. "
+            f"{processes.training_log(self._workspace, self._first.name)} says more."
         )
 
     def _put_back(self) -> None:
