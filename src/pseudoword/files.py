@@ -155,8 +155,6 @@ def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(OSError):  # FAT has no such permissions
-            os.chmod(unfinished, 0o666 & ~_umask())
         if replace or not _link(unfinished, path):
             move(unfinished, path)
             unfinished = None
@@ -208,9 +206,15 @@ def remove(path: str | Path) -> None:
 
 
 def create_temporary(folder: Path) -> tuple[int, str]:
-    """Open a new file in `folder`, to be renamed when it is whole: its descriptor and path."""
+    """Open a new file in `folder`, to be renamed when it is whole: its descriptor and path.
+
+    It may be read by those who may read other files of this user.
+    """
     prefix = f".pseudoword-{_HOST}-{os.getpid()}-"
-    return tempfile.mkstemp(dir=folder, prefix=prefix, suffix=".tmp")
+    descriptor, path = tempfile.mkstemp(dir=folder, prefix=prefix, suffix=".tmp")
+    with contextlib.suppress(OSError):  # FAT has no such permissions
+        os.chmod(path, 0o666 & ~_umask())
+    return descriptor, path
 
 
 def _link(unfinished: str, path: Path) -> bool:

@@ -56,6 +56,17 @@ def test_of_those_who_create_at_once_one_does(address: str) -> None:
         assert stores[0].read(name) == str(created[0]).encode()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_what_is_created_may_be_read_by_other_users(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        FolderStore(tmp_path).create("a/b", b"")
+        FolderStore(tmp_path).put("a/c", b"")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a").iterdir()} == {0o640}
+
+
 def test_a_file_that_is_being_written_is_not_seen(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
 
