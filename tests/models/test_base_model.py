@@ -1,17 +1,19 @@
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, SchedulerMixin
 
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models import base_model
-from pseudoword.models.loading import devices
+from pseudoword.models.generation import generate
+from pseudoword.models.loading import devices, folder
 
 
 @pytest.fixture
@@ -42,6 +44,18 @@ def test_the_fingerprint_tells_models_apart(base: Path) -> None:
     assert base_model.load_named(str(base), "cpu").fingerprint() == before
     family.denoiser.conv_out.weight.data[0] += 1e-3
     assert family.fingerprint() != before
+
+
+def test_a_drawing_reads_no_config_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would be a question to the hub, where the model comes from there."""
+    family = base_model.load_named(str(base), "cpu")
+    draw = partial(generate, family, ["a cat", "a dog"], [], seeds=[0, 1], sampler_steps=1)
+    draw()
+    read: list[Path] = []
+    monkeypatch.setattr(folder, "read", read.append)
+    monkeypatch.setattr(SchedulerMixin, "from_pretrained", lambda path, **_: read.append(path))
+    draw()
+    assert read == []
 
 
 def test_the_vae_s_digest_follows_its_weights(base: Path) -> None:

@@ -54,6 +54,7 @@ class ModelParts:
         self.placement = placement
         self.pipeline = pipeline
         """diffusers' pipeline class, whose loader reads single files"""
+        self._known: dict[str, folder.Config] = {}
         if self._is_here:
             folder.check(Path(self._configs))
 
@@ -171,7 +172,9 @@ class ModelParts:
     def scheduler(self, kind: Any) -> Any:
         """A scheduler of class `kind` with the settings of the model's own."""
         self.timesteps(kind)
-        return self._config_of(kind, "scheduler", **self.source.scheduler)
+        config = self._read(f"scheduler/{kind.config_name}")
+        with self._explained("scheduler"):
+            return kind.from_config(config, **self.source.scheduler)
 
     def timesteps(self, kind: Any) -> int:
         """How many timesteps the model was trained with, by the config of its scheduler."""
@@ -195,11 +198,12 @@ class ModelParts:
         return isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
 
     def _read(self, name: str) -> dict[str, Any]:
-        """Read a config file from the folder or the hub."""
-        with self._explained(name):
-            if self._is_here:
-                return folder.read(Path(self._configs) / name)
-            return folder.read(self._fetched(name))
+        """A config file of the folder or the hub, which is asked for it once."""
+        if name not in self._known:
+            with self._explained(name):
+                path = Path(self._configs) / name if self._is_here else self._fetched(name)
+                self._known[name] = folder.read(path)
+        return self._known[name]
 
     def _fetched(self, name: str) -> Path:
         from huggingface_hub import hf_hub_download
@@ -217,9 +221,9 @@ class ModelParts:
     def _at(self, part: str) -> dict[str, Any]:
         return {"subfolder": part, "revision": self.source.revision}
 
-    def _config_of(self, kind: Any, part: str, **changes: Any) -> Any:
+    def _config_of(self, kind: Any, part: str) -> Any:
         with self._explained(part):
-            return kind.from_pretrained(self._configs, **self._at(part), **changes)
+            return kind.from_pretrained(self._configs, **self._at(part))
 
     def empty(self, kind: Any, part: str) -> Any:
         """Make a part from its config alone, on the meta device: shapes without numbers."""
