@@ -62,6 +62,16 @@ def test_a_log_forgets_how_slow_the_first_steps_were(monkeypatch: pytest.MonkeyP
     assert said[-1].endswith("(8.0/s, at most 19 min left)")
 
 
+def test_what_takes_no_time_by_the_clock_has_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, out = lines(monkeypatch, terminal=False)
+    with console:
+        console.phase("reading")
+        monkeypatch.setattr("time.monotonic", lambda: 1.0)
+        console.advance(1, 3)
+        console.advance(3, 3)
+    assert out.getvalue().splitlines()[-1] == "reading: 3/3"
+
+
 @pytest.mark.parametrize(("seconds", "speed"), [(0.25, "4.0/s"), (1, "1.0/s"), (90, "90.0 s each")])
 def test_speed_is_never_told_as_nothing(
     monkeypatch: pytest.MonkeyPatch, seconds: float, speed: str

@@ -85,8 +85,9 @@ class Console:
         if not self._recent:
             self._recent.append((done, now))
         first, began = self._recent[0]
-        rate = (done - first) / max(now - began, 1e-9)
-        speed = _speed(rate) if done > first else ""
+        # the clock of Windows stands still for up to 16 ms
+        rate = (done - first) / (now - began) if now > began else 0.0
+        speed = _speed(rate) if rate > 0 else ""
         if self._live:
             task = self._bar.task_ids[-1]
             shown = visible(detail)
