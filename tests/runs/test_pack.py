@@ -1,5 +1,7 @@
 """Words in one pack: what happens to one of them happens to no other."""
 
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from pseudoword.errors import PseudowordError, StoppedError, TrainingError
 from pseudoword.models.family import Family
 from pseudoword.progress import Ending, Silent
 from pseudoword.runs import pack, requests
+from pseudoword.runs.interrupt import Interrupted
 from pseudoword.runs.planned import Options
 from pseudoword.runs.run import Run
 from pseudoword.runs.run import evaluate as real_evaluate
@@ -67,6 +70,33 @@ def test_a_word_that_is_asked_to_stop_before_it_begins_does_not_begin(
     assert not (configs[0].folder / "log.jsonl").exists()
     assert (configs[1].folder / "concept.safetensors").exists()
     assert len(train_pack(configs)) == 2
+
+
+@pytest.mark.parametrize("while_preparing", ["set_up", "begin"])
+def test_a_signal_stops_a_pack_that_is_being_prepared_before_its_first_step(
+    configs: list[TrainConfig], monkeypatch: pytest.MonkeyPatch, while_preparing: str
+) -> None:
+    does, called = getattr(pack, while_preparing), []
+
+    def and_a_signal_comes(*args: Any, **more: Any) -> Any:
+        called.append(1)
+        if len(called) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return does(*args, **more)
+
+    class Steps(Silent):
+        trained = False
+
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            self.trained |= detail.startswith("loss")
+
+    monkeypatch.setattr(pack, while_preparing, and_a_signal_comes)
+    with pytest.raises(Interrupted):
+        learn(configs, steps := Steps())
+    assert len(called) == (1 if while_preparing == "set_up" else 2)
+    assert not steps.trained
+    monkeypatch.undo()
+    assert all((one.folder / formats.CONCEPT_FILE).is_file() for one in learn(configs, Silent()))
 
 
 def test_where_memory_is_too_small_to_evaluate_words_together_each_is_evaluated_alone(

@@ -61,9 +61,10 @@ class Pack:
         options: Options,
         progress: Progress,
         more: More,
+        told: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._family, self._planned, self._size, self._tally = family, [*planned], size, tally
-        self._options, self._progress, self._more = options, progress, more
+        self._options, self._progress, self._more, self._told = options, progress, more, told
         self._active: dict[int, ActiveRun] = {}
         self._steps_left_with = 0
         self.trained: dict[Path, Trained] = {}
@@ -94,7 +95,9 @@ class Pack:
                 setups = iter(self._set_up(waiting[: self._size]))
                 del waiting[: self._size]
                 while group := list(islice(setups, self._room)):
-                    for active in self._enter(group):
+                    entered = self._enter(group)
+                    self.stop_if_told()  # the first step of a large pack takes long, too
+                    for active in entered:
                         yield active.run.state
             elif self._active:
                 yield None
@@ -139,12 +142,16 @@ class Pack:
         if 0 < len(self._active) < before:
             self._show_phase()
 
-    def stop(self, signum: int) -> NoReturn:
-        """Save the state of all concepts in training.
+    def stop_if_told(self) -> None:
+        """If a signal asked for it, save the state of all concepts in training.
 
         Raises:
-            Interrupted: always, when that is done.
+            Interrupted: when that is done.
         """
+        if (signum := self._told()) is not None:
+            self._stop(signum)
+
+    def _stop(self, signum: int) -> NoReturn:
         tally, saved = self._tally, [self._save(active) for active in self._active.values()]
         # Of several words there is more to do, such as their sheet.
         late = tally.ended == tally.total == 1 and not (tally.failures or tally.stopped)
@@ -179,6 +186,7 @@ class Pack:
         """Encode the pictures of several concepts, so that the VAE is loaded once for them."""
         setups = []
         for planned in some:
+            self.stop_if_told()  # to encode the pictures of many words takes minutes
             if requests.take_one(planned.folder.path, "stop"):
                 self._forget(planned, "stopped", "")
                 continue

@@ -205,12 +205,12 @@ def _learn(
                 tally.end(config, "failed", str(error))
         return joining
 
-    pack = Pack(family, todo, size, tally, options, progress, ask)
-    with Interrupt(progress.note) as interrupt, pack:
+    interrupt = Interrupt(progress.note)
+    pack = Pack(family, todo, size, tally, options, progress, ask, lambda: interrupt.signum)
+    with interrupt, pack:
         for step in train(family, pack.states(), size, progress.note):
             pack.after(step)
-            if interrupt.signum is not None:
-                pack.stop(interrupt.signum)
+            pack.stop_if_told()
         pack.leave_if_finished()
     return pack.trained
 
