@@ -141,10 +141,12 @@ Image(word.folder / "previews" / "filmstrip.png", width=900)
 # ## 6. Before and after
 #
 # Each column has one prompt. The first row of each pair is drawn with the word that training started from, the second
-# one with the new word. Both begin from the same noise.
-
+# one with the new word. Both begin from the same noise. The model stays in memory while they are drawn.
 
 # %%
+model = pseudoword.load(BASE)
+
+
 def draw(name, seed):
     """One picture for each prompt."""
     pictures = []
@@ -152,7 +154,7 @@ def draw(name, seed):
         pictures += pseudoword.generate(
             prompt.replace("[name]", name),
             concept=word.concept if name == TOKEN else (),
-            base=BASE,
+            base=model,
             seed=seed,
             sampler_steps=SAMPLER_STEPS,
         )

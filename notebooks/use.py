@@ -93,17 +93,20 @@ table(
 # %% [markdown]
 # ## 3. One word, many prompts and seeds
 #
-# A row is a prompt, a column is a seed. Pictures with the same seed begin from the same noise.
-
+# A row is a prompt, a column is a seed. Pictures with the same seed begin from the same noise. The model is loaded once,
+# and stays in memory for all of them.
 
 # %%
+model = pseudoword.load(BASE)
+
+
 def draw(prompt, words=(), **settings):
     """Several pictures of a prompt; `words` are the learned words in it."""
     return pseudoword.generate(
         prompt,
         concept=[files[word] for word in words],
         token=words,
-        base=BASE,
+        base=model,
         n=COUNT,
         seed=SEED,
         sampler_steps=SAMPLER_STEPS,
