@@ -99,11 +99,21 @@ def test_several_words_and_an_evaluation_take_it(
     ],
 )
 def test_another_model_than_that_in_memory_is_refused(
-    given: dict[str, Any], said: str, model: pseudoword.Loaded, pictures: Path, tmp_path: Path
+    given: dict[str, Any],
+    said: str,
+    model: pseudoword.Loaded,
+    base: Path,
+    pictures: Path,
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(SettingsError, match=said):
         pseudoword.train(pictures, "<cat>", base=model, out=tmp_path / "run", **given)
     assert not (tmp_path / "run").exists()
+    config = TrainConfig.check(
+        pictures=pictures, token="<a>", out=tmp_path / "run", offload=True, base=str(base)
+    )
+    with pytest.raises(SettingsError, match="is in memory already"):
+        pseudoword.train_pack([config], base=model)
     config = TrainConfig.check(pictures=pictures, token="<a>", out=tmp_path / "run")
     with pytest.raises(SettingsError, match=r"`base`: should be .*, got emoji"):
         pseudoword.train_pack([config], base=model)

@@ -44,12 +44,8 @@ class Loaded:
         """
         own = self._config.model_dump()
         named = {name: value for name, value in kind.own_names(given).items() if name != "base"}
-        self._check(LoadConfig.check(**{n: named[n] for n in own if n in named}), named)
-        if named.get("offload"):
-            raise SettingsError(
-                "--offload: the base model is in memory already. Leave it out, or give the name of "
-                "the base model."
-            )
+        asked = LoadConfig.check(**{name: named[name] for name in own if name in named})
+        self._check(asked, named, offload=bool(named.get("offload")))
         return {name: own[name] for name in own if name in kind.model_fields} | named
 
     def check(self, config: TrainConfig) -> None:
@@ -58,9 +54,14 @@ class Loaded:
         Raises:
             SettingsError: one asks for something else.
         """
-        self._check(config, LoadConfig.model_fields)
+        self._check(config, LoadConfig.model_fields, offload=config.offload)
 
-    def _check(self, asked: Settings, names: Collection[str]) -> None:
+    def _check(self, asked: Settings, names: Collection[str], *, offload: bool) -> None:
+        if offload:
+            raise SettingsError(
+                "--offload: the base model is in memory already. Leave it out, or give the name of "
+                "the base model."
+            )
         for name in LoadConfig.model_fields:
             have = getattr(self._config, name)
             if name in names and getattr(asked, name) != have:

@@ -80,9 +80,8 @@ def _folder_configs(
                 file, **given, pictures=[inner], token=token, out=out and out / inner.name
             )
             for other in configs:
-                if (
-                    other.token.casefold() == config.token.casefold()
-                ):  # one file, where case is ignored
+                # one file, where case is ignored
+                if other.token.casefold() == config.token.casefold():
                     raise SettingsError(
                         f"teaches {config.token}, and {other.pictures[0]} {other.token}. Rename "
                         "one of them; upper and lower case make no other word."
