@@ -98,8 +98,11 @@ def install_torch() -> None:
     torch = f"torch=={found[1]}"
     pip = [str(BIN / PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     uv = [str(BIN / "uv"), "pip", "install", "-q", "--python", str(BIN / PYTHON)]
-    ways = [[*uv, f"--torch-backend={os.environ.get(BACKEND, 'auto')}", torch]]
-    if sys.platform == "linux" and BACKEND not in os.environ and not shutil.which("nvidia-smi"):
+    if BACKEND in os.environ:
+        run(*uv, torch)  # it reads that itself
+        return
+    ways = [[*uv, "--torch-backend=auto", torch]]
+    if sys.platform == "linux" and not shutil.which("nvidia-smi"):
         ways.insert(0, [*pip, f"{torch}+cpu"])  # an index of one's own may have it; PyPI has not
     for way in ways:
         if subprocess.run(way, check=False, capture_output=True).returncode == 0:
