@@ -15,6 +15,8 @@ from pseudoword import formats
 from pseudoword.api import train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PictureError, RunFolderError, SettingsError, TrainingError
+from pseudoword.models import base_model
+from pseudoword.models.loading.source import Placement
 from pseudoword.runs import checkpoint
 from pseudoword.runs.failures import memory_advice
 from pseudoword.runs.finish import Trained
@@ -316,6 +318,19 @@ def test_suggested_settings_keep_the_samples_of_a_step() -> None:
     assert "--batch 3 --accumulate 6" in memory_advice([config])
     assert "--batch" not in memory_advice([config.model_copy(update={"batch": 1})])
     assert "fewer than 2 words" in memory_advice([config, config])
+
+
+def test_what_needs_less_memory_is_not_what_a_run_does_already(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = TrainConfig.check(pictures=".", token="<cat>")
+    assert not {"--offload", "--dtype"} & {*memory_advice([config]).split()}  # on a CPU
+    for dtype, helps in ((torch.float32, True), (torch.bfloat16, False)):
+        place = Placement(torch.device("cuda"), dtype)
+        monkeypatch.setattr(base_model, "placement", lambda _config, place=place: place)
+        advice = memory_advice([config])
+        assert "--offload" in advice
+        assert ("--dtype bfloat16" in advice) == helps
 
 
 def test_other_errors_are_not_changed(

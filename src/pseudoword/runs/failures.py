@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
+
 from pseudoword import formats
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, TrainingError, is_out_of_memory
+from pseudoword.models import base_model
 from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RunFolder
 
@@ -38,18 +41,19 @@ def explain_failures(
 def memory_advice(configs: Sequence[TrainConfig]) -> str:
     """Which settings need less memory than `configs`; first those with the same result."""
     config = configs[0]
-    ways = []
+    place = base_model.placement(config)
+    on_cpu, ways = place.device.type == "cpu", []
     if config.batch > 1:
         half = next(n for n in range(config.batch // 2, 0, -1) if config.batch % n == 0)
         parts = config.accumulate * config.batch // half
         ways.append(f"--batch {half} --accumulate {parts} (the same samples, in smaller batches)")
     if len(configs) > 1:
         ways.append(f"fewer than {len(configs)} words at a time")
-    if config.device != "cpu" and config.dtype in ("auto", "float32"):
+    if place.dtype is torch.float32 and not on_cpu:
         ways.append("--dtype bfloat16")
     if not config.gradient_checkpointing:
         ways.append("--gradient-checkpointing (slower)")
-    if config.device != "cpu" and not config.offload:
+    if not (on_cpu or config.offload):
         ways.append("--offload (much slower)")
     ways.append("a smaller --resolution")
     return (

@@ -43,7 +43,7 @@ FEWEST_ENTRIES = 128
 MOST_TIMESTEPS = 100_000
 """1000 is usual."""
 
-TOO_LARGE = ". Perhaps they are too large for float16: try --dtype float32"
+TOO_LARGE = ". Perhaps they are too large for float16: try --dtype bfloat16 or float32"
 
 
 class ModelParts:
