@@ -31,7 +31,7 @@ window.fetch = async (...asked) => {
   const late = new ReadableStream({
     async pull(to) {
       const { done, value } = await reader.read();
-      await new Promise(passed => setTimeout(passed, 1500));
+      await new Promise(passed => setTimeout(passed, 700));
       done ? to.close() : to.enqueue(value);
     },
   });
@@ -207,7 +207,7 @@ def test_an_answer_comes_although_the_connection_for_it_was_just_closed(
     open_page(page, served)
     page.wait_for_timeout(5000)  # until what a new page asks for is answered
     tab(page, "Words")
-    page.wait_for_timeout(500)  # its answer is on the way, and the server has closed behind it
+    page.wait_for_timeout(300)  # its answer is on the way, and the server has closed behind it
     tab(page, "Teach")
     page.click("#teach-start")
     expect(page.locator("#start-told")).to_contain_text("Give the new word a name first.")

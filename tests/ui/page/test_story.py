@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
-from served import Served, drop, keep_picture, open_page, put, quick_settings, tab
+from served import Served, drop, open_page, put, quick_settings, tab
 
 from pseudoword import formats
 from pseudoword.example_files import EXAMPLE_PICTURES
@@ -92,12 +92,12 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
 
 def _looks_like_a_page(page: Page, path: Path) -> None:
     """A picture of the tab has something in it, and nothing sticks out on the right."""
-    keep_picture(page, path)
+    page.screenshot(path=path, full_page=True)
     with Image.open(path) as shot:
         assert page.viewport_size is not None
         assert shot.width == page.viewport_size["width"]
         assert shot.height > 600
-        assert len(shot.convert("RGB").getcolors(256) or ()) > 30
+        assert len(shot.convert("RGB").quantize(256).getcolors() or ()) > 30
     wide = page.viewport_size
     page.set_viewport_size({"width": 390, "height": 844})  # of a phone
     assert page.evaluate("document.documentElement.scrollWidth") == 390
