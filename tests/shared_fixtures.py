@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -118,9 +119,17 @@ def own_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "can_pack", lambda *_: False)
 
 
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders that nobody has made yet."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PSEUDOWORD_CACHE", str(tmp_path / "cache"))
+def _own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in `tmp_path`: pytest looks through all of them to make one, and many tests need none."""
+    monkeypatch.setenv("PSEUDOWORD_CACHE", str(next(caches)))
 
 
 @pytest.fixture(autouse=True)
