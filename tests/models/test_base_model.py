@@ -148,6 +148,26 @@ def test_auto_is_the_precision_in_which_a_gpu_multiplies(
     assert base_model.placement(BaseChoice(device="cuda")).dtype is expected
 
 
+@pytest.mark.parametrize(
+    ("architecture", "expected"),
+    [
+        ("gfx1100", torch.bfloat16),
+        ("gfx90a:sramecc+:xnack-", torch.bfloat16),
+        ("gfx1032", torch.float16),
+        ("gfx906:sramecc+:xnack-", torch.float16),
+    ],
+)
+def test_auto_is_the_precision_in_which_a_gpu_of_amd_multiplies(
+    architecture: str, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(devices.DTYPE_VARIABLE)
+    gpus(monkeypatch, "cuda")
+    monkeypatch.setattr(torch.version, "hip", "7.2")
+    properties = SimpleNamespace(gcnArchName=architecture)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: properties)
+    assert base_model.placement(BaseChoice(device="cuda")).dtype is expected
+
+
 @pytest.mark.parametrize(("kind", "expected"), [("xpu", torch.bfloat16), ("mps", torch.float32)])
 def test_gpus_of_intel_and_apple_are_found(
     kind: str, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch

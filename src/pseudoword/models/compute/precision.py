@@ -24,6 +24,9 @@ WITHOUT_FLOAT16 = ("GTX 16", "T500", "T550", "T600", "T1000", "T1200", "T2000", 
 """GPUs of Turing without tensor cores. Stable Diffusion gets numbers that are none on them in
 float16; AUTOMATIC1111 and ComfyUI compute in float32 there."""
 
+WITHOUT_BFLOAT16 = ("gfx8", "gfx900", "gfx906", "gfx101", "gfx103")
+"""AMD's GPUs that multiply in float16 only, up to RDNA 2 (RX 6000)."""
+
 _stood_for = ContextVar("the kind of device that shapes without numbers stand for", default="meta")
 
 
@@ -49,7 +52,10 @@ def _fastest_on_cuda(gpu: Any) -> torch.dtype:
 
     `torch.cuda.is_bf16_supported` is no answer: it is true where bfloat16 is computed in float32.
     """
-    if torch.version.hip or gpu.major >= BFLOAT16_FROM:
+    if torch.version.hip:
+        old = gpu.gcnArchName.startswith(WITHOUT_BFLOAT16)
+        return torch.float16 if old else torch.bfloat16
+    if gpu.major >= BFLOAT16_FROM:
         return torch.bfloat16
     if gpu.major < FLOAT16_FROM or any(name in gpu.name for name in WITHOUT_FLOAT16):
         return torch.float32
