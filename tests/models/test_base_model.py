@@ -180,6 +180,47 @@ def test_gpus_of_intel_and_apple_are_found(
         assert (found.device, found.dtype) == (torch.device(kind, 0), expected)
 
 
+BUILT_FOR = ["sm_75", "sm_86", "sm_90a", "compute_120"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "runs"),
+    [
+        ((7, 5), True),
+        ((8, 6), True),
+        ((8, 9), True),  # code for an earlier one of the same generation
+        ((8, 0), False),
+        ((9, 0), True),
+        ((12, 1), True),  # compiled when it is first used
+        ((6, 1), False),
+        ((10, 0), False),
+    ],
+)
+def test_a_gpu_that_torch_is_not_built_for_is_not_used(
+    capability: tuple[int, int], runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the first operation ends with `no kernel image is available`."""
+    monkeypatch.delenv(devices.VARIABLE)
+    gpus(monkeypatch, "cuda")
+    nvidia(monkeypatch, "NVIDIA GeForce GTX 1080", *capability)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: BUILT_FOR)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "NVIDIA GeForce GTX 1080")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert devices.device("auto").type == ("cuda" if runs else "cpu")
+    if runs:
+        assert devices.device("cuda").type == "cuda"
+        assert devices.unused_gpu("auto") is None
+        return
+    with pytest.raises(
+        SettingsError, match=r"--device cuda: torch .* is not built for this .*1080"
+    ):
+        devices.device("cuda")
+    assert "is not built for this NVIDIA GeForce GTX 1080" in str(devices.unused_gpu("auto"))
+    assert devices.unused_gpu("cpu") is None
+
+
 def test_a_gpu_that_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """pip's own choice of torch on Windows, for example, is one without CUDA."""
     gpus(monkeypatch, None)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from typing import get_args
 
 import torch
@@ -13,6 +14,8 @@ from pseudoword.text import brief
 
 VARIABLE, DTYPE_VARIABLE = "PSEUDOWORD_DEVICE", "PSEUDOWORD_DTYPE"
 """The environment variables for what `auto` means, on a machine or in a test run."""
+
+OTHER_BUILDS = "See https://pytorch.org/get-started/locally for other builds"
 
 
 def device(name: str) -> torch.device:
@@ -27,15 +30,22 @@ def device(name: str) -> torch.device:
         wanted = os.environ[VARIABLE].strip().lower()
         argument = f"{VARIABLE}={os.environ[VARIABLE]}"
     devices = available()
-    by_name = {"auto": devices[-1], "cpu:0": "cpu"}
+    by_name = {"cpu:0": "cpu"}
     for device_name in devices:
         by_name |= {device_name: device_name, device_name.removesuffix(":0"): device_name}
-    if wanted in by_name:
-        return torch.device(by_name[wanted])
-    raise SettingsError(
-        f"{argument}: there is no such device here. Available: {', '.join(devices)}, "
-        f"or auto, which is {devices[-1]}."
-    )
+    if wanted not in {*by_name, "auto"}:
+        raise SettingsError(
+            f"{argument}: there is no such device here. Available: {', '.join(devices)}, "
+            f"or auto, which is {_best(devices)}."
+        )
+    chosen = _best(devices) if wanted == "auto" else by_name[wanted]
+    if why := misfit(chosen):
+        raise SettingsError(f"{argument}: {why}.")
+    return torch.device(chosen)
+
+
+def _best(devices: Sequence[str]) -> str:
+    return next(one for one in reversed(devices) if not misfit(one))
 
 
 def dtype(name: DType, device: torch.device) -> torch.dtype:
@@ -60,13 +70,36 @@ def available() -> list[str]:
     return ["cpu", *(f"{accelerator}:{i}" for i in reversed(range(count)))]
 
 
+def misfit(device: str) -> str:
+    """Why torch cannot compute on a device that it sees; empty if it can."""
+    built_for = torch.cuda.get_arch_list() if device.startswith("cuda") else []
+    if not built_for or torch.version.hip:
+        return ""
+    own = torch.cuda.get_device_capability(device)
+    for kind, major, minor in map(_architecture, built_for):
+        if (major, minor) <= own and (major == own[0] or kind == "compute"):
+            return ""
+    return (
+        f"torch {torch.__version__} is not built for this {torch.cuda.get_device_name(device)} "
+        f"(capability {own[0]}.{own[1]}), but for {', '.join(built_for)}. {OTHER_BUILDS}"
+    )
+
+
+def _architecture(name: str) -> tuple[str, int, int]:
+    """sm_120a -> sm, 12, 0: code for GPUs of that generation; compute_75 fits later ones, too."""
+    kind, _, number = name.partition("_")
+    digits = number.rstrip("abcdefghijklmnopqrstuvwxyz")
+    return kind, int(digits[:-1]), int(digits[-1])
+
+
 def unused_gpu(name: str) -> str | None:
     """What a user should know whose `--device` is `name`, and who has a GPU that torch misses."""
     left_open = name.strip().lower() == "auto" and not os.environ.get(VARIABLE)
-    if not left_open or len(available()) > 1 or shutil.which("nvidia-smi") is None:
+    if not left_open or device(name).type != "cpu" or shutil.which("nvidia-smi") is None:
         return None
-    why = "finds no driver that suits it" if torch.version.cuda else "is built without CUDA"
-    return (
-        f"computing on the CPU: there seems to be an NVIDIA GPU, but torch {torch.__version__} "
-        f"{why}. See https://pytorch.org/get-started/locally; --device cpu says that this is meant"
-    )
+    why = misfit("cuda:0") if torch.cuda.device_count() else ""
+    if not why:
+        fault = "finds no driver that suits it" if torch.version.cuda else "is built without CUDA"
+        why = f"there seems to be an NVIDIA GPU, but torch {torch.__version__} {fault}"
+        why += f". {OTHER_BUILDS}"
+    return f"computing on the CPU: {why}; --device cpu says that this is meant"
