@@ -17,7 +17,7 @@ from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
 from pseudoword.training import importance, loss
-from pseudoword.training.batches import batch, fixed
+from pseudoword.training.batches import batch, fixed, timesteps
 from pseudoword.training.joint_batches import TENSORS
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import LOSS_SCALE
@@ -48,6 +48,16 @@ def test_what_moves_nothing_is_drawn_least(
     assert found[:4] == (importance.LEAST,) * 4
     assert max(found) == 1
     assert min(found[5:]) > importance.LEAST
+
+
+def test_it_is_measured_in_a_range_of_fewer_timesteps_than_parts(
+    family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf_below(family, 998, monkeypatch)
+    one = train_state(family, pictures, batch=4, min_timestep=996, max_timestep=1000)
+    found = density(family, one)
+    each = timesteps(family, replace(one.data, density=found)).weight(torch.arange(996, 1000))
+    assert each[0] == each[1] > 2 * max(each[2:])  # those that move nothing are drawn least
 
 
 def test_a_sample_whose_gradient_overflows_in_float16_counts_as_the_others(

@@ -125,8 +125,12 @@ def _squares(
 def _density(part: Tensor, squares: Tensor) -> tuple[float, ...]:
     """The smoothed size of the gradients `[n]` in each part; `part` `[n]` says in which one."""
     sums = torch.zeros(PARTS, dtype=torch.float32).index_add_(0, part, squares)
-    sizes = (sums / part.bincount(minlength=PARTS)).sqrt()
-    smooth = avg_pool1d(sizes[None], 3, 1, 1, count_include_pad=False)[0]
+    counts = part.bincount(minlength=PARTS)  # a short range has no timestep in some parts
+    sizes = (sums / counts.clamp(min=1)).sqrt()
+    near, there = avg_pool1d(
+        torch.stack([sizes, counts.sign().float()]), 3, 1, 1, count_include_pad=False
+    )
+    smooth = torch.where(there > 0, near / there, 0)
     most = float(smooth.max())
     if not most or not math.isfinite(most):
         return ()
