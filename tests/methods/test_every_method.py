@@ -8,15 +8,20 @@ import pytest
 import torch
 from support import Unplugged, train_state
 from torch import Tensor
+from word_files import write_word
 
 from pseudoword import api, formats
+from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig
+from pseudoword.config.fields import AUTO
 from pseudoword.errors import ConceptError, RunFolderError
 from pseudoword.methods import METHODS
+from pseudoword.methods.layered import Layered
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
-from pseudoword.runs import checkpoint
-from pseudoword.training import early_stopping, importance, loop
+from pseudoword.runs import checkpoint, checks
+from pseudoword.training import early_stopping, importance, initialisation, loop
 from pseudoword.training.batches import fixed
 
 SETTINGS: dict[str, Any] = {"norm": "keep", "lr": 0.02, "average": True, "batch": 4}
@@ -142,3 +147,25 @@ def test_the_method_of_a_run_cannot_change(
         checkpoint.load(
             tmp_path, train_state(family, pictures, method=other, **SETTINGS), 0, {}, changed=True
         )
+
+
+def test_what_needs_no_model_is_asked_of_the_method(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mine(Layered):
+        def optimiser(self, lr: float) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), lr)
+
+    monkeypatch.setitem(METHODS, "mine", Mine)
+    file = tmp_path / "cat.safetensors"
+    write_word(Concept("<cat>", {"clip_l.MID": torch.ones(1, 32)}), file)
+    assert initialisation.check(str(file), "file", AUTO, "mine") is None
+    with pytest.raises(ConceptError, match="is a layered word"):
+        initialisation.check(str(file), "file", AUTO, "classic")
+    config = TrainConfig.check(pictures=[pictures], token="<cat>", optimiser="Adadelta")
+    told: dict[str, list[str]] = {"mine": [], "classic": []}
+    for method, notes in told.items():
+        asked = config.model_copy(update={"method": method})
+        checks.before_loading(asked, [pictures], ["a [name]"], notes.append)
+    assert told["mine"] == []
+    assert "needs --lr 1" in told["classic"][0]

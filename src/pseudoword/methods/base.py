@@ -66,6 +66,8 @@ class Method(ABC):
     """what `--method` calls it"""
     for_other_tools: ClassVar[str] = ""
     """what to do with its words for tools that cannot use them as they are"""
+    goes_on_from_layers: ClassVar[bool] = False
+    """whether it can begin at rows that are for each layer alone"""
     rate_unit: float
     """the learning rate that 100% stands for"""
 
@@ -104,3 +106,8 @@ class Method(ABC):
     def optimiser(self, _lr: float) -> torch.optim.Optimizer | None:
         """The method's own optimiser; None: any will do."""
         return None
+
+    @classmethod
+    def has_own_optimiser(cls) -> bool:
+        """Whether it has one, whatever the settings say."""
+        return cls.optimiser is not Method.optimiser

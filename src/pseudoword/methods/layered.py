@@ -27,6 +27,7 @@ class Layered(Method):
         "pseudoword draws with its rows for each layer; other tools read those for all layers, "
         "which are in the same file"
     )
+    goes_on_from_layers = True
 
     def __init__(self, start: Initialisation, settings: MethodSettings) -> None:
         if not start.layers:

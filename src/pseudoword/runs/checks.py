@@ -15,6 +15,7 @@ from pseudoword.data import captions, examples, prompt_checks
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError
 from pseudoword.formats.sources import NamedConcept
+from pseudoword.methods import METHODS
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import (
     check_compatible,
@@ -169,8 +170,10 @@ def _note_late_plateau(config: TrainConfig, note: Note) -> None:
 
 def _note_rate_of_optimiser(config: TrainConfig, note: Note) -> None:
     """Report a learning rate for an optimiser that finds its own."""
+    if METHODS[config.method].has_own_optimiser():
+        return
     relative = config.lr is AUTO or config.lr.percent
-    if config.method != "directional" and relative and optimisers.rate_of_its_own(config.optimiser):
+    if relative and optimisers.rate_of_its_own(config.optimiser):
         note(
             f"--optimiser {config.optimiser} finds its own learning rate and needs --lr 1, "
             f"not {config.lr}"

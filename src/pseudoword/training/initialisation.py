@@ -16,7 +16,7 @@ from pseudoword.config.word import NewWord, names_concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import layered_rows, sources
 from pseudoword.formats.keys import OUTPUT_SUFFIX, is_output
-from pseudoword.methods import Initialisation
+from pseudoword.methods import METHODS, Initialisation
 from pseudoword.models import toward
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
@@ -63,7 +63,8 @@ def check(
 
     Raises:
         ConceptError: as `named_concept`; or the concept has rows for each layer alone, and
-            `method` is not layered; or it is for the output of a text encoder, and the word is not.
+            `method` cannot go on from such; or it is for the output of a text encoder, and the
+            word is not.
         SettingsError: as `named_concept`; or a concept has more or fewer vectors than asked for.
     """
     concept, given = named_concept(init, mode, flag), lookup.argument_text(flag, init)
@@ -72,7 +73,7 @@ def check(
             mode != "random" and lookup.exists(Path(init)) and formats.is_concept(Path(init))
         )
         return f"{given} is a word; write ./{init} for the file here" if same_name else None
-    if method != "layered" and not layered_rows.for_all(concept.vectors):
+    if not (METHODS[method].goes_on_from_layers or layered_rows.for_all(concept.vectors)):
         raise ConceptError(
             f"{given} is a layered word. Continue it with --method layered, or make "
             "it an ordinary word with `pseudoword convert` first."
