@@ -58,7 +58,8 @@ def listed_configs(
     if file is not None:  # it may be the config.toml of a run
         values = TrainConfig.own_names(read_toml(file), file)
         shared.insert(0, ({n: v for n, v in values.items() if n not in OF_EACH}, file))
-    configs: dict[int, TrainConfig] = {}
+    configs: list[TrainConfig] = []
+    folders: dict[str, str] = {}
     problems = Problems()
     for i, values in enumerate(concepts, start=1):
         where = f"{source}, concept {i}"
@@ -69,14 +70,20 @@ def listed_configs(
                     f"out cannot be given: the folder is in {out or '--out'}, and is called as the "
                     "token."
                 )
+            folder = file_stem(config.token)
             if out is not None:
-                config = config.model_copy(update={"out": out / file_stem(config.token)})
-            _check_folder(config, configs)
-            configs[i] = config
+                config = config.model_copy(update={"out": out / folder})
+            if other := folders.get(folder.casefold()):  # case may make no other folder
+                raise SettingsError(
+                    f"{brief(config.token)} would be in the same folder as {other}. Call one of "
+                    "them otherwise."
+                )
+            folders[folder.casefold()] = f"concept {i}, {brief(config.token)}"
+            configs.append(config)
             with suppress(PictureError):  # the others are learned
                 config.check_there()
     problems.raise_all()
-    return [*configs.values()]
+    return configs
 
 
 def _read(source: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -94,17 +101,3 @@ def _read(source: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             "its token and pictures below."
         )
     return TrainConfig.own_names(above, source), concepts
-
-
-def _check_folder(config: TrainConfig, others: Mapping[int, TrainConfig]) -> None:
-    """Check that no concept before it has the same folder, also where case does not count.
-
-    Raises:
-        SettingsError: one has.
-    """
-    for number, other in others.items():
-        if other.folder.name.casefold() == config.folder.name.casefold():
-            raise SettingsError(
-                f"{brief(config.token)} would be in the same folder as concept {number}, "
-                f"{brief(other.token)}. Call one of them otherwise."
-            )

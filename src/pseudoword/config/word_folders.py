@@ -69,7 +69,7 @@ def _folder_configs(
         raise SettingsError(
             f"--out {out} is in {folder}, where each folder is a word to learn. Choose one outside."
         )
-    configs: list[TrainConfig] = []
+    configs: dict[str, TrainConfig] = {}  # by token; where case is ignored, they are one file
     problems = Problems()
     folders = _folders(folder)
     have_repeats = all(REPEATS.match(inner.name) for inner in folders)
@@ -79,16 +79,14 @@ def _folder_configs(
             config = TrainConfig.gather(
                 file, **given, pictures=[inner], token=token, out=out and out / inner.name
             )
-            for other in configs:
-                # one file, where case is ignored
-                if other.token.casefold() == config.token.casefold():
-                    raise SettingsError(
-                        f"teaches {config.token}, and {other.pictures[0]} {other.token}. Rename "
-                        "one of them; upper and lower case make no other word."
-                    )
-            configs.append(config)
+            other = configs.setdefault(config.token.casefold(), config)
+            if other is not config:
+                raise SettingsError(
+                    f"teaches {config.token}, and {other.pictures[0]} {other.token}. Rename one of "
+                    "them; upper and lower case make no other word."
+                )
     problems.raise_all()
-    return configs
+    return [*configs.values()]
 
 
 def _folders(folder: Path) -> list[Path]:
