@@ -1,6 +1,8 @@
 """Ids instead of paths: nothing else leads into a workspace, and nothing leads out of it."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,24 @@ def test_a_link_in_place_of_a_folder_leads_nowhere(workspace: Workspace, tmp_pat
     with pytest.raises(UnknownIdError):
         workspace.path("words", "0" * 32)
     assert not workspace.ids("words")
+
+
+def test_one_thing_that_goes_while_all_are_listed_hides_no_other(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {workspace.new("words")[0] for _ in range(5)}
+    listed = os.scandir
+
+    @contextlib.contextmanager
+    def scanned(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
+        with listed(folder) as entries:
+            found = [*entries]
+        (workspace.folder / "words" / found[2].name).rmdir()
+        names.remove(found[2].name)
+        yield found
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    assert set(workspace.ids("words")) == names
 
 
 def test_a_link_in_place_of_a_kind_of_things_is_refused(tmp_path: Path) -> None:

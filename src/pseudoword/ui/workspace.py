@@ -122,8 +122,9 @@ class Workspace:
         with contextlib.suppress(OSError), os.scandir(self.folder / kind) as entries:
             for entry in entries:
                 if _ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                    stat = entry.stat(follow_symlinks=False)  # on Windows, ctime never changes
-                    found.append((max(stat.st_ctime, stat.st_mtime), entry.name))
+                    with contextlib.suppress(OSError):  # it was just moved or removed
+                        stat = entry.stat(follow_symlinks=False)  # on Windows, ctime never changes
+                        found.append((max(stat.st_ctime, stat.st_mtime), entry.name))
         return [name for _, name in sorted(found)]
 
     def read_upload(self, source: Path | bytes, name: str, kind: type[PseudowordError]) -> bytes:
