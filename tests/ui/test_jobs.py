@@ -360,6 +360,21 @@ def test_a_process_that_died_without_a_word_is_told(
     assert queue.resume(job.id).state == "queued"
 
 
+def test_a_training_that_ends_while_it_is_asked_about_has_not_failed(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = JobFiles(queue.workspace, queue.submit(data_set, "<cat>", **settings).id)
+    files.begin()
+
+    def ends(_name: str) -> bool:
+        files.end("done", "<cat> is ready.")
+        (files.folder / RUNNING).unlink()
+        return False
+
+    monkeypatch.setattr(queue.workspace, "is_held", ends)
+    assert files.state == "done"
+
+
 def test_a_base_that_is_gone_is_told_and_the_training_can_go_on(
     queue: Queue, data_set: str, settings: dict[str, Any], base: Path
 ) -> None:

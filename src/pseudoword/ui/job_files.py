@@ -109,14 +109,15 @@ class JobFiles:
     @property
     def state(self) -> State:
         """The state that it is in."""
-        if outcome := self.outcome:
-            found: State = outcome["state"]
-            return found
-        if not self.has_begun:
-            return "queued"
-        if self.workspace.is_held(self.name):
-            return "stopping" if self.asked_to_stop else "running"
-        return "failed"
+        outcome = self.outcome
+        if not outcome:
+            if not self.has_begun:
+                return "queued"
+            if self.workspace.is_held(self.name):
+                return "stopping" if self.asked_to_stop else "running"
+            outcome = self.outcome  # it may have ended just now
+        over: State = outcome.get("state", "failed")
+        return over
 
     @property
     def has_begun(self) -> bool:
