@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save
 from ui_uploads import embedding, hostile_png
 
@@ -15,7 +16,7 @@ from pseudoword import api, formats
 from pseudoword.commands import push
 from pseudoword.concept import Concept
 from pseudoword.config.workspace import WorkspaceLimits
-from pseudoword.errors import ConceptError, SettingsError
+from pseudoword.errors import ConceptError, PictureError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.ui.library import Library
 from pseudoword.ui.workspace import Workspace
@@ -51,6 +52,16 @@ def test_a_layered_word_is_handed_over_as_what_a_format_can_hold(
     (again,) = formats.read_bytes(download.data, Path(download.name)).concepts
     assert torch.equal(again.vectors["clip_l"], WORD.vectors["clip_l"])
     assert len(again.vectors) == (2 if kind == "native" else 1)
+
+
+def test_a_word_in_a_damaged_picture_is_refused_as_a_whole(library: Library) -> None:
+    picture = Image.effect_noise((128, 128), 99).convert("RGB")
+    data = WRITERS["a1111-png"].write(WORD, picture)[""]
+    with pytest.raises(PictureError, match=r"cat\.png is damaged"):
+        library.add(data[:-5000], "cat.png")
+    assert library.words() == []
+    (word,) = library.add(data, "cat.png")
+    assert library.preview(word.id) is not None
 
 
 def test_a_word_without_a_name_is_called_as_its_file(library: Library) -> None:

@@ -168,15 +168,20 @@ class Library:
 
         Raises:
             ConceptError: it holds no word; the message calls it `name`.
+            PictureError: it holds one in a picture that is damaged.
             SettingsError: a word of that name is here already, or the file is too large.
         """
         name = base_name(name)
         data = self.workspace.read_upload(source, name, ConceptError)
         found = internals.read_bytes(data, Path(name))
+        preview = None
+        if found.container in ("chunk", "pixels"):
+            picture = internals.decode(data, Path(name), "white").picture
+            preview = internals.encode_picture(picture, "PNG")
         with self.workspace.turn("names"):
             for concept in found.concepts:
                 self.check_name(concept.token)
-            return [self._put(concept, found, data, name) for concept in found.concepts]
+            return [self._put(concept, preview, name) for concept in found.concepts]
 
     def delete(self, name: str) -> None:
         """Move the word to the trash; what is still being learned does not bring it back."""
@@ -312,18 +317,15 @@ class Library:
         """Whether a word is being learned, or waits for it."""
         return bool(self._being_learned(""))
 
-    def _put(
-        self, concept: "api.Concept", found: "internals.EmbeddingFile", data: bytes, name: str
-    ) -> Word:
-        """A word of its own folder."""
-        new, folder = self.workspace.new("words")
-        write_whole(folder / CONCEPT, internals.encode(concept, "native")[""])
-        if found.container in ("chunk", "pixels"):
-            picture = internals.decode(data, Path(name), "white").picture
-            write_whole(folder / PREVIEW, internals.encode_picture(picture, "PNG"))
-        about = {"created": time.time(), "source": name, "token": concept.token}
+    def _put(self, concept: "api.Concept", preview: bytes | None, source: str) -> Word:
+        """A word in a folder of its own, which it is in as soon as its file is."""
+        name, folder = self.workspace.new("words")
+        if preview is not None:
+            write_whole(folder / PREVIEW, preview)
+        about = {"created": time.time(), "source": source, "token": concept.token}
         write_whole(folder / ABOUT, json.dumps(about).encode())
-        return self.word(new)
+        write_whole(folder / CONCEPT, internals.encode(concept, "native")[""])
+        return self.word(name)
 
     def copy_file(self, word: str, step: int) -> Path:
         """One of the `copies`.
