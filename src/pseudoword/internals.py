@@ -27,6 +27,7 @@ from pseudoword.formats.keys import families_of as families_of
 from pseudoword.formats.layers import adapted as adapted
 from pseudoword.models.compute.device_memory import free_memory as free_memory
 from pseudoword.report.charts import curves as curves
+from pseudoword.report.grids import fit_within as fit_within
 from pseudoword.report.grids import grid as grid
 from pseudoword.report.picture_output import encode_picture as encode_picture
 from pseudoword.report.word_sheet import previews_with as previews_with

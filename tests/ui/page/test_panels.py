@@ -11,6 +11,7 @@ from PIL import Image
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.schedulers import classes
+from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.formats import encode
 from pseudoword.training import optimisers
@@ -20,7 +21,15 @@ from pseudoword.ui.library import Word, token_of
 from pseudoword.ui.page import pieces, use
 from pseudoword.ui.page.events import shown_ids
 from pseudoword.ui.page.forms import Form
-from pseudoword.ui.page.picture_editor import Answer, Edits, box, painted
+from pseudoword.ui.page.picture_editor import (
+    EDITOR_PX,
+    Answer,
+    Edits,
+    _canvas,
+    _framed,
+    box,
+    painted,
+)
 from pseudoword.ui.page.picture_panel import PicturePanel
 from pseudoword.ui.page.picture_view import view
 from pseudoword.ui.page.teach import OPTIMISERS, as_example, settings_of
@@ -320,6 +329,25 @@ def test_what_is_offered_by_name_is_there(desk: Desk) -> None:
         optimisers.check(name, ())
     for name in use.SCHEDULERS:
         assert any(hasattr(diffusers, kind) for kind in classes(name)), name
+
+
+def test_a_dropped_file_without_room_is_told_and_the_next_one_is_looked_at(
+    desk: Desk, tmp_path: Path
+) -> None:
+    large, small = picture(tmp_path / "large.png", (500, 500)), picture(tmp_path / "small.png")
+    desk.workspace.limits = WorkspaceLimits(workspace_gb=large.stat().st_size / 1e9 - 1e-9)
+    with gr.Blocks():
+        panel = use.DrawingPanel(desk)
+    _, told, *_ = panel._brought([str(large), str(small)])
+    assert "large.png is not taken" in told
+    assert "small.png" in told
+
+
+def test_a_picture_as_thin_as_a_line_can_be_edited(desk: Desk, tmp_path: Path) -> None:
+    assert add_files(desk, DATA_SET, [str(picture(tmp_path / "thin.png", (1, 5000)))]) == []
+    (thin,) = desk.data_sets.pictures(DATA_SET)
+    assert _framed(desk, DATA_SET, thin).size == (1, EDITOR_PX)
+    assert _canvas(desk, DATA_SET, thin.id)["background"].size == (1, EDITOR_PX)
 
 
 def test_where_there_are_no_copies_to_compare_nothing_is_drawn_instead(desk: Desk) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
+from pseudoword import internals
 from pseudoword.errors import PictureError, PseudowordError
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page.events import (
@@ -260,7 +261,7 @@ def _framed(desk: Desk, data_set: str, one: Picture) -> Image.Image:
     left, upper, right, lower = one.crop or box(whole.size, 1.0, 1, 50, 50)
     small = whole.copy()
     small.thumbnail((EDITOR_PX, EDITOR_PX))
-    scale = small.width / whole.width
+    scale = max(small.size) / max(whole.size)
     left, upper, right, lower = (round(s * scale) for s in (left, upper, right - 1, lower - 1))
     inside = (left, upper, right, lower)
     pale = Image.blend(small, Image.new("RGB", small.size, "white"), 0.6)
@@ -283,7 +284,7 @@ def _where(size: tuple[int, int], crop: Box | None) -> tuple[float, float, float
 def _canvas(desk: Desk, data_set: str, one: str) -> dict[str, Any]:
     """A value of the image editor: the picture, and its mask as paint."""
     whole = desk.data_sets.open(data_set, one)
-    background = ImageOps.contain(whole, (EDITOR_PX, EDITOR_PX))  # the brush suits this size
+    background = internals.fit_within(whole, EDITOR_PX)  # the brush suits this size
     layers = []
     mask = desk.data_sets.mask(data_set, one)
     if mask is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from pseudoword.config import GenerateConfig
-from pseudoword.errors import ConceptError, PictureError, PromptError, PseudowordError
+from pseudoword.errors import ConceptError, PromptError, PseudowordError
 from pseudoword.placeholders import named
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.drawing import Drawn
@@ -277,8 +277,8 @@ def _taken(desk: Desk, path: Path) -> Iterator[tuple[str, Any]]:
     try:
         back = desk.drawing.read_back(path, name)
         yield pieces.note(f"The settings of {name} are in the controls now.", "good"), back
-    except PictureError as error:
-        if nothing:
+    except PseudowordError as error:
+        if nothing:  # else that is told
             picture = path.suffix.lower() in {".png", ".webp", ".jpg", ".jpeg"}
             yield pieces.note(sentence(error) if picture else nothing, "error"), None
 
