@@ -48,6 +48,21 @@ class Asking(Silent):
             requests.ask(self.folder, "stop")
 
 
+class Each:
+    """Keeps what was noted of each word, which must be before it ended, and how it ended."""
+
+    def __init__(self) -> None:
+        self.how: dict[str, tuple[Ending, str]] = {}
+        self.notes: list[tuple[str, str]] = []
+
+    def note_of(self, run: Path, text: str) -> None:
+        assert run.name not in self.how
+        self.notes.append((run.name, text))
+
+    def ended(self, run: Path, how: Ending, sentence: str) -> None:
+        self.how[run.name] = how, sentence
+
+
 def test_a_word_that_is_asked_to_stop_is_saved_and_the_others_are_finished(
     configs: list[TrainConfig], tmp_path: Path
 ) -> None:
@@ -123,19 +138,6 @@ def test_a_word_whose_evaluation_fails_leaves_and_the_others_go_on(
             raise PseudowordError("broken")
         return real_evaluate(family, runs)
 
-    class Each:
-        """Keeps how each word ended."""
-
-        def __init__(self) -> None:
-            self.how: dict[str, tuple[Ending, str]] = {}
-            self.notes: list[tuple[str, str]] = []
-
-        def note_of(self, run: Path, text: str) -> None:
-            self.notes.append((run.name, text))
-
-        def ended(self, run: Path, how: Ending, sentence: str) -> None:
-            self.how[run.name] = how, sentence
-
     monkeypatch.setattr(pack, "evaluate", evaluate)
     each = Each()
     with pytest.raises(PseudowordError, match="1 of 2 words could not be learned"):
@@ -143,6 +145,17 @@ def test_a_word_whose_evaluation_fails_leaves_and_the_others_go_on(
     assert each.how["b"] == ("done", "<b> is ready.")
     assert each.how["a"][0] == "failed"
     assert each.how["a"][1].startswith("broken")
+
+
+def test_what_is_noted_of_a_finished_word_comes_before_its_end(
+    configs: list[TrainConfig], pictures: Path
+) -> None:
+    learn(configs, Silent())
+    next(pictures.iterdir()).unlink()
+    each = Each()
+    learn(configs, Silent(), each=each)
+    told = {run for run, text in each.notes if "was learned from other" in text}
+    assert told == each.how.keys() == {"a", "b"}
 
 
 @pytest.mark.parametrize("joins", [False, True])

@@ -255,8 +255,8 @@ def _end_finished(
     """Count and tell the words that have nothing left to learn."""
     ready = [one for one in planned if one.folder.path in done]
     for one in ready:
-        tally.end(one.config, "done")
         _note_other_pictures(one, "remove it" if len(planned) > 1 else "add --restart")
+        tally.end(one.config, "done")
     if len(ready) > 1:
         finished, all_words = (
             sum(len(one.config.tokens) for one in runs) for runs in (ready, planned)
