@@ -24,6 +24,7 @@ from pseudoword.errors import BaseModelError, RunFolderError, SettingsError, Sto
 from pseudoword.example_files import PANDA
 from pseudoword.models import generation
 from pseudoword.models.base_model import load_named
+from pseudoword.models.loading import devices
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,18 @@ def dino(tmp_path: Path) -> Path:
 
 
 TRUE = PANDA / "unseen"
+
+
+def test_a_gpu_that_torch_cannot_use_is_told(
+    apple: Concept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(devices.VARIABLE)
+    monkeypatch.setattr(devices, "available", lambda: ["cpu"])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    notes = Notes()
+    api.evaluate(apple, TRUE, n=1, sampler_steps=1, out=tmp_path, progress=notes)
+    assert any("there seems to be an NVIDIA GPU" in line for line in notes.lines)
 
 
 def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False)
     _check_files(files, overwrite)
     progress.phase(f"loading {config.base}")
     art, model = load(), SimilarityModel(config.similarity_model or BUNDLED)
-    family = base_model.load(config)
+    family = base_model.load(config, progress.note)
     with lock_folder(config.out):
         _check_conditions(files, config, family, model)
         tasks = TaskSet.build(art, family.resolution, config.concepts, config.relearn)

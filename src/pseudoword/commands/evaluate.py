@@ -104,7 +104,7 @@ def _evaluate(
     progress.phase(f"loading {config.base}")
     model = SimilarityModel(config.similarity_model or BUNDLED)
     true_features, true_pictures = _true_pictures(paths, model)
-    family = family or base_model.load(config)
+    family = family or base_model.load(config, progress.note)
     for said in remarks(concept, family):
         progress.note(said)
     _note_prompts(family, concept, config, progress)

@@ -16,7 +16,6 @@ from pseudoword.formats.sources import NamedConcept
 from pseudoword.models import base_model, generation, lora, toward
 from pseudoword.models.compatibility import check_compatible, remarks
 from pseudoword.models.family import Family
-from pseudoword.models.loading import devices
 from pseudoword.outputs import next_free
 from pseudoword.placeholders import named as named_in
 from pseudoword.placeholders import undelimited
@@ -121,9 +120,7 @@ def load_base(config: GenerateConfig, progress: Progress) -> Family:
         PseudowordError: it cannot be loaded.
     """
     progress.phase(f"loading {config.base}")
-    if missed := devices.unused_gpu(config.device):
-        progress.note(missed)
-    return base_model.load(config, offload=config.offload)
+    return base_model.load(config, progress.note, offload=config.offload)
 
 
 def draw_files(

@@ -9,7 +9,6 @@ from pseudoword.config import LoadConfig, Settings, TrainConfig, flag
 from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.models.loading import devices
 from pseudoword.progress import Progress
 from pseudoword.text import brief
 
@@ -79,9 +78,8 @@ def load_base(config: LoadConfig, progress: Progress) -> Loaded:
         SettingsError: there is no such device.
     """
     progress.phase(f"loading {config.base}")
-    if missed := devices.unused_gpu(config.device):
-        progress.note(missed)
-    return Loaded(config, base_model.load(config, checkpointing=config.gradient_checkpointing))
+    checkpointing = config.gradient_checkpointing
+    return Loaded(config, base_model.load(config, progress.note, checkpointing=checkpointing))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Load a base model."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pseudoword.models.reading.prompt_reader import PromptReader
 
 def load(
     choice: BaseChoice,
+    note: Callable[[str], None] = lambda _sentence: None,
     *,
     checkpointing: bool = False,
     offload: bool = False,
@@ -28,6 +30,7 @@ def load(
 
     Args:
         choice: which model, on which device, in which precision.
+        note: told of a GPU that torch cannot use.
         checkpointing: compute activations again in the backward pass instead of keeping them.
         offload: keep each part in main memory while it is not needed for drawing.
         offload_blocks: keep each block in main memory while it is not at work, unless the device
@@ -38,6 +41,8 @@ def load(
         BaseModelError: there is no such model, it cannot be loaded, or its kind is not supported.
         SettingsError: there is no such device, or the model predicts something else than is said.
     """
+    if missed := devices.unused_gpu(choice.device):
+        note(missed)
     place = placement(choice, checkpointing, offload, empty)
     away = offload_blocks and place.device.type != "cpu"
     return build(detect(choice), replace(place, offload_blocks=away))

@@ -3,7 +3,6 @@
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.models.loading import devices
 from pseudoword.progress import Progress
 from pseudoword.runs import checks
 
@@ -33,10 +32,11 @@ class LoadedBase:
             self._family = None  # before the next one is loaded
             self._progress.phase(f"loading {config.base}")
             checks.before_weights(config)
-            if missed := devices.unused_gpu(config.device):
-                self._progress.note(missed)
             self._family = base_model.load(
-                config, checkpointing=config.gradient_checkpointing, offload_blocks=config.offload
+                config,
+                self._progress.note,
+                checkpointing=config.gradient_checkpointing,
+                offload_blocks=config.offload,
             )
             self._key = key
         return self._family
