@@ -26,6 +26,7 @@ from pseudoword.formats.infotext import read_infotext as read_infotext
 from pseudoword.formats.keys import families_of as families_of
 from pseudoword.formats.layers import adapted as adapted
 from pseudoword.models.compute.device_memory import free_memory as free_memory
+from pseudoword.models.toward import init_words as init_words
 from pseudoword.report.charts import curves as curves
 from pseudoword.report.grids import fit_within as fit_within
 from pseudoword.report.grids import grid as grid

@@ -11,7 +11,6 @@ from PIL import Image
 from word_files import write_word
 
 from pseudoword import api, config, formats
-from pseudoword.commands.evaluate import _init_word
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, GenerateConfig, PrepareConfig, Settings, TrainConfig
 from pseudoword.config.variants import parse_variant
@@ -21,6 +20,7 @@ from pseudoword.formats import native
 from pseudoword.formats.sources import NamedConcept
 from pseudoword.models import base_model, detection
 from pseudoword.models.family import Family
+from pseudoword.models.toward import init_words
 from pseudoword.progress import Silent
 from pseudoword.runs import checks
 from pseudoword.runs.finish import TOO_LONG
@@ -293,11 +293,11 @@ def test_a_random_initialisation_is_recorded_and_has_no_init_word(
 ) -> None:
     settings: dict[str, Any] = {"steps": 1, "base": base, "preview": (), "init_mode": "random"}
     word = api.train(pictures, "<cat>", out=tmp_path / "run", **settings)
-    assert _init_word(word.concept) == ""
+    assert init_words(word.concept) == ""
     again = formats.read(tmp_path / "run")
     assert again.provenance["init_mode"] == "random"
     assert (
-        _init_word(Concept("<a>", {"clip_l": torch.ones(1, 2)}, provenance={"init": "o/x"})) == ""
+        init_words(Concept("<a>", {"clip_l": torch.ones(1, 2)}, provenance={"init": "o/x"})) == ""
     )
 
 

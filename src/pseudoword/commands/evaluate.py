@@ -26,6 +26,7 @@ from pseudoword.models import base_model
 from pseudoword.models.compatibility import remarks
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
+from pseudoword.models.toward import init_words
 from pseudoword.outputs import Outputs, check_not_input, maker_of
 from pseudoword.placeholders import as_written, delimited
 from pseudoword.progress import Progress
@@ -100,7 +101,7 @@ def _evaluate(
     progress: Progress,
     family: Family | None,
 ) -> Evaluation:
-    known = config.compare_with or _init_word(concept)
+    known = config.compare_with or init_words(concept)
     progress.phase(f"loading {config.base}")
     model = SimilarityModel(config.similarity_model or BUNDLED)
     true_features, true_pictures = _true_pictures(paths, model)
@@ -217,13 +218,6 @@ def _similarities(
         text=model.text_similarity(with_word, texts) if with_text else None,
         text_known=model.text_similarity(with_known, texts) if with_text else None,
     )
-
-
-def _init_word(concept: Concept) -> str:
-    """The init word; empty if the file does not name one."""
-    facts = concept.provenance
-    word = "" if facts.get("init_mode") in ("file", "random") else facts.get("init", "")
-    return "" if lookup.looks_like_path(word) else word
 
 
 def _true_pictures(paths: Sequence[Path], model: SimilarityModel) -> tuple[Tensor, list[Image]]:

@@ -13,9 +13,17 @@ from torch.nn.functional import normalize
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
+from pseudoword.lookup import looks_like_path
 
 FROM_WORDS = ("words", "rows", "mean", "cross")
 """What a concept's provenance calls its `init_mode` if it began as words."""
+
+
+def init_words(concept: Concept) -> str:
+    """The words that learning began from; empty if the file does not name any."""
+    facts = concept.provenance
+    words = "" if facts.get("init_mode") in ("file", "random") else facts.get("init", "")
+    return "" if looks_like_path(words) else words
 
 
 def words_behind(concept: Concept, otherwise: str | None) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from pseudoword import api, internals, lookup
+from pseudoword import api, internals
 from pseudoword.config import BaseChoice, GenerateConfig
 from pseudoword.errors import PictureError, PseudowordError, SettingsError
 from pseudoword.placeholders import split
@@ -96,7 +96,7 @@ class Drawing:
     ) -> list[tuple[Drawn, Drawn]]:
         """Pairs of pictures with the same seeds: with the word, and with what it began from."""
         (concept,) = internals.read_all(self.library.file(word))
-        known = _known_word(concept)
+        known = internals.init_words(concept)
         negative = str(settings.pop("negative", "") or "")
 
         def without(text: str) -> str:
@@ -232,10 +232,3 @@ class _Notes(PassedOn):
         super().note(text)
         if text not in self.notes:
             self.notes.append(text)
-
-
-def _known_word(concept: "api.Concept") -> str:
-    """The words that learning began from; empty if the file does not name any."""
-    facts = concept.provenance
-    words = "" if facts.get("init_mode") in ("file", "random") else facts.get("init", "")
-    return "" if lookup.looks_like_path(words) else words
