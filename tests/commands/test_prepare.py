@@ -172,7 +172,7 @@ def test_the_sheet_shows_exactly_the_pixels_that_are_learned(tmp_path: Path) -> 
     example = examples.read_one(
         tmp_path / "a.png", picture_settings, examples.crop_sizes(picture_settings, 64, 8)
     )
-    card = np.asarray(contact_sheet.panel(example, "a [name]", []))
+    card = np.asarray(contact_sheet.panel(example, contact_sheet.tiles(example), "a [name]", []))
     seen = ((example.views[0].pixels.permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
     whole, side = contact_sheet.VIEW_PX, seen.shape[0]
     left = whole + contact_sheet.GAP_PX
@@ -188,7 +188,10 @@ def test_thin_pictures_have_a_panel(tmp_path: Path, crop: str) -> None:
         example = examples.read_one(
             tmp_path / "a.png", picture_settings, examples.crop_sizes(picture_settings, 64, 8)
         )
-        assert contact_sheet.panel(example, "a [name]", []).height > contact_sheet.VIEW_PX
+        assert (
+            contact_sheet.panel(example, contact_sheet.tiles(example), "a [name]", []).height
+            > contact_sheet.VIEW_PX
+        )
 
 
 def test_parts_outside_the_mask_are_striped(tmp_path: Path) -> None:
@@ -199,7 +202,7 @@ def test_parts_outside_the_mask_are_striped(tmp_path: Path) -> None:
     example = examples.read_one(
         tmp_path / "a.png", picture_settings, examples.crop_sizes(picture_settings, 64, 8)
     )
-    card = contact_sheet.panel(example, "", [])
+    card = contact_sheet.panel(example, contact_sheet.tiles(example), "", [])
     left = card.width - contact_sheet.VIEW_PX
     assert card.getpixel((left + 40, 100)) == (255, 0, 0)
     grey = card.getpixel((card.width - 40, 100))

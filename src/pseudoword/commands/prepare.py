@@ -144,7 +144,7 @@ def _prepared(
     picture = check(example, number)
     if contact_sheet.has_room(panels):
         picture.shown.extend(contact_sheet.tiles(example))
-        panels.append(contact_sheet.panel(example, picture.prompt, picture.problems))
+        panels.append(contact_sheet.panel(example, picture.shown, picture.prompt, picture.problems))
     return picture
 
 

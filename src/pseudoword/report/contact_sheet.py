@@ -18,9 +18,10 @@ MAX_VIEWS = 5
 BACKGROUND, INK, PALE, AMBER, OUTLINE = "white", "#222222", "#777777", "#b45309", "#f97316"
 
 
-def panel(example: Example, prompt: str, problems: Sequence[str]) -> Image.Image:
-    """One picture: the whole with its crops outlined, its views, and a text about it."""
-    row = tiles(example)
+def panel(
+    example: Example, row: Sequence[Image.Image], prompt: str, problems: Sequence[str]
+) -> Image.Image:
+    """One picture: its `tiles` in a row, and a text about it."""
     lines = _lines(example, prompt, problems)
     width = sum(tile.width for tile in row) + GAP_PX * (len(row) - 1)
     drawn = Image.new("RGB", (width, VIEW_PX + 6 + LINE_PX * len(lines)), BACKGROUND)
