@@ -109,7 +109,7 @@ def check_address(host: str, share: bool, password: str | None) -> None:
     """
     if password is not None and not password.strip():
         raise SettingsError("--password is empty. Give one, or leave it out.")
-    if password is None and (share or f"{host}".strip("[]") not in _without_brackets(HERE)):
+    if password is None and (share or in_url(host) not in HERE):
         which = "--share" if share else f"--host {host}"
         raise SettingsError(
             f"{which} lets others reach the page, who could train and delete here: give a "
@@ -223,7 +223,7 @@ def _launch(
         uploads=uploads,
         most_nbytes=round(desk.workspace.limits.workspace_gb * 1e9),
         largest_nbytes=UPLOADS_AT_ONCE * largest,
-        only_here=not share and host.strip("[]") in _without_brackets(HERE),
+        only_here=not share and host in HERE,
     )
     blocks.queue(max_size=64, default_concurrency_limit=4)
     blocks._queue.sleep_when_free = LOOK_EVERY_S
@@ -271,7 +271,3 @@ def _until_stopped(blocks: gr.Blocks) -> None:
 
 def _is_password(password: str, _name: str, given: str) -> bool:
     return hmac.compare_digest(password.encode(), given.encode())
-
-
-def _without_brackets(hosts: frozenset[str]) -> set[str]:
-    return {host.strip("[]") for host in hosts}
