@@ -1,7 +1,6 @@
 """A self-contained HTML page about a learned word."""
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from jinja2 import Environment
 from PIL.Image import Image
 
 from pseudoword.concept import Concept
+from pseudoword.report.picture_output import encode_picture
 from pseudoword.text import command, public_values, visible
 
 _PAGE = """<!doctype html>
@@ -71,15 +71,12 @@ def page(
         concept=concept,
         try_it=run and command("pseudoword", "generate", prompt, "--concept", run.name),
         facts=public_values(facts),
-        sections=[(heading, _base64(picture)) for heading, picture in sections],
+        sections=[
+            (heading, base64.b64encode(encode_picture(picture, "PNG")).decode())
+            for heading, picture in sections
+        ],
     ).encode(errors="replace")
 
 
 def _shown(value: object) -> object:
     return visible(value) if isinstance(value, str) else value
-
-
-def _base64(picture: Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()

@@ -4,7 +4,6 @@
 pictures, cut where a crop was chosen, each with its mask and its caption beside it.
 """
 
-import io
 import json
 import math
 import re
@@ -157,7 +156,8 @@ class DataSets:
                         f"the mask is {mask.width} x {mask.height} pixels and {entry['name']} "
                         f"{width} x {height}; a mask needs the shape of its picture."
                     )
-                write_whole(kept, _png(mask.convert("L").resize((width, height))))
+                whole = mask.convert("L").resize((width, height))
+                write_whole(kept, internals.encode_picture(whole, "PNG"))
             _cut(folder, picture, entry)
 
     def set_crop(self, data_set: str, picture: str, crop: Box | None) -> None:
@@ -294,16 +294,12 @@ def _cut(folder: Path, key: str, entry: dict[str, Any]) -> None:
         picture = opened.picture.copy()
         if opened.alpha is not None:
             picture.putalpha(opened.alpha)
-        write_whole(folder / FILES / f"{key}.png", _png(picture.crop(crop)))
+        cut = internals.encode_picture(picture.crop(crop), "PNG")
+        write_whole(folder / FILES / f"{key}.png", cut)
     if mask.is_file():
         seen = internals.open_picture(mask, "black").convert("L")
-        write_whole(folder / FILES / f"{key}-mask.png", _png(seen.crop(crop) if crop else seen))
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
+        cut = internals.encode_picture(seen.crop(crop) if crop else seen, "PNG")
+        write_whole(folder / FILES / f"{key}-mask.png", cut)
 
 
 def _caption(folder: Path, key: str) -> str:
