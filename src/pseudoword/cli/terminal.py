@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from pseudoword.errors import StorageError
+from pseudoword.files import WINDOWS
 from pseudoword.text import visible, without_middle
 
 NARROWEST = 40
 """The fewest columns that text is laid out for; narrower terminals break the lines themselves."""
 
-WINDOWS = os.name == "nt"
 _WITH_COLOURS = {"WT_SESSION", "ANSICON", "ConEmuANSI", "TERM", "TERM_PROGRAM"}
 """What the environment has on Windows in a terminal that understands codes of colours."""
 

@@ -50,7 +50,7 @@ def in_square(picture: Image.Image, side_px: int) -> Image.Image:
 def fit_within(picture: Image.Image, side_px: int) -> Image.Image:
     """The picture scaled to fit into a square; it is at least one pixel wide.
 
-    In some versions, Pillow's own `ImageOps.contain` fails on very thin pictures.
+    Pillow's own `ImageOps.contain` fails on very thin pictures.
     """
     scale = side_px / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)

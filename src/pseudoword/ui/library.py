@@ -16,7 +16,7 @@ from PIL import Image
 
 from pseudoword import api, internals
 from pseudoword.config.word import LONGEST_TOKEN
-from pseudoword.config.written_files import ENDINGS
+from pseudoword.config.written_files import ENDINGS, HOLD_A_PICTURE
 from pseudoword.errors import (
     ConceptError,
     PseudowordError,
@@ -31,9 +31,6 @@ from pseudoword.ui.learned_words import CONCEPT, LearnedWord, copies_of, saved_i
 from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
 
 ABOUT, PREVIEW, CURVES = "about.json", "preview.png", "loss.png"
-
-PICTURES = (".png", ".webp")
-"""Endings of formats that show something."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +150,7 @@ class Library:
             )
         (concept,) = internals.read_all(self.file(name))
         ending = ENDINGS[format]
-        shown = self.preview(name) if ending in PICTURES else None
+        shown = self.preview(name) if ending in HOLD_A_PICTURE else None
         stem = file_stem(concept.token)
         fitting, _ = internals.adapted(concept, format)
         parts = internals.encode(fitting, format, shown)
