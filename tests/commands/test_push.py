@@ -183,6 +183,16 @@ def test_what_is_linked_from_elsewhere_is_not_published(finished: Path, tmp_path
     assert any(name.startswith("previews/") for name in files)
 
 
+def test_what_lies_beside_a_file_is_published_only_in_a_run(finished: Path) -> None:
+    file = finished / "concept.safetensors"
+    word = formats.read(file)
+    in_run = push.repository_files(file, word, "me/x")
+    assert in_run.keys() == push.repository_files(finished, word, "me/x").keys()
+    (finished / "config.toml").unlink()
+    elsewhere = push.repository_files(file, word, "me/x")
+    assert in_run.keys() - elsewhere.keys() == {"loss.png", "previews/step-7-1.png"}
+
+
 class Repository:
     """The part of the hub's API that is used before a push."""
 

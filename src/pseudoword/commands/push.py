@@ -16,6 +16,7 @@ from pseudoword.formats.advice import diffusers
 from pseudoword.formats.layers import for_other_tools
 from pseudoword.lookup import HUB_ID, check_repository
 from pseudoword.report import word_sheet
+from pseudoword.runs.folder import CONFIG, CURVES
 from pseudoword.text import code, command, markdown, reason, vector_sizes
 
 MAX_PICTURES = 8
@@ -116,12 +117,14 @@ def repository_files(folder: Path, concept: Concept, to: str) -> dict[str, bytes
     if not WRITERS["diffusers"].refuses(theirs):
         for suffix, data in WRITERS["diffusers"].write(theirs, None).items():
             files[f"learned_embeds{suffix}.safetensors"] = data
+    pictures: dict[str, bytes] = {}
     run = folder if folder.is_dir() else folder.parent
-    previews = _latest_previews(run, concept.token)
-    pictures = {f"previews/{path.name}": path.read_bytes() for path in previews}
-    loss = run / "loss.png"
-    if loss.is_file() and not loss.is_symlink():
-        files["loss.png"] = loss.read_bytes()
+    if folder.is_dir() or (run / CONFIG).is_file():  # else what lies beside a file is not its own
+        previews = _latest_previews(run, concept.token)
+        pictures = {f"previews/{path.name}": path.read_bytes() for path in previews}
+        loss = run / CURVES
+        if loss.is_file() and not loss.is_symlink():
+            files[CURVES] = loss.read_bytes()
     card = model_card(concept, to, tuple(pictures))
     return files | pictures | {"README.md": card.encode()}
 
