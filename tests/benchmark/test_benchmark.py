@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import Notes
 
 from pseudoword import api
 from pseudoword.benchmark import artwork, comparison, runner
@@ -460,9 +461,12 @@ def test_settings_that_cannot_work_are_told_before_anything_is_drawn(
 ) -> None:
     drawn: list[object] = []
     monkeypatch.setattr(runner, "generate", lambda *_, **__: drawn.append(1))
+    notes, compared = Notes(), ["kappa=0.1", wrong]
     with pytest.raises(SettingsError, match=f"^--compare {wrong}: .*{why}"):
-        api.bench(compare=["steps=2", wrong], concepts=2, out=tmp_path / "bench")
+        api.bench(compare=compared, concepts=2, out=tmp_path / "bench", progress=notes)
     assert not drawn
+    told = "--compare kappa=0.1: --kappa 0.1 has no effect without --method directional"
+    assert told in notes.lines
 
 
 @pytest.mark.slow

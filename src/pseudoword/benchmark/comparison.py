@@ -28,7 +28,7 @@ from pseudoword.models.family import Family
 from pseudoword.outputs import Outputs, would_replace
 from pseudoword.progress import Progress
 from pseudoword.report import grids, picture_output
-from pseudoword.text import public, version
+from pseudoword.text import brief, public, version
 from pseudoword.training import optimisers
 
 CONDITIONS_FILE = "bench.json"
@@ -107,6 +107,8 @@ def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False)
         variants.append(ceiling)
     for one in variants:
         optimisers.check(one.config.optimiser, one.config.optimiser_option)
+        for sentence in one.config.without_effect():
+            progress.note(f"--compare {brief(one.name)}: {sentence}")
     files = Outputs(config.out, MAKER)
     _check_files(files, overwrite)
     progress.phase(f"loading {config.base}")
