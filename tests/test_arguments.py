@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import pseudoword
 from pseudoword.arguments import checked
@@ -87,3 +88,23 @@ def test_the_message_says_what_is_given_and_what_must_be(given: dict[str, Any], 
 def test_pictures_may_come_one_after_another(tmp_path: Path) -> None:
     with pytest.raises(pseudoword.PseudowordError, match=r"none\.png"):
         pseudoword.train((tmp_path / name for name in ["none.png"]), "<toy>", out=tmp_path / "run")
+
+
+def test_an_argument_too_many_or_too_few_is_told_as_python_tells_it() -> None:
+    with pytest.raises(TypeError, match=r"takes\(\) takes from 0 to 4 positional arguments but 5"):
+        takes("", 0, False, None, "")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"generate\(\) missing 1 required positional argument"):
+        pseudoword.generate()  # type: ignore[call-arg]
+
+
+def test_of_a_result_the_part_that_is_meant_is_named(tmp_path: Path) -> None:
+    concept = pseudoword.Concept("<a>", {"clip_l": torch.zeros(1, 256)})
+    word: Any = pseudoword.Trained(concept, tmp_path, effect=0.0, seconds=0.0)
+    base: Any = pseudoword.bases()[0]
+    for call, part in (
+        (lambda: pseudoword.generate("a <a>", concept=word), "concept"),
+        (lambda: pseudoword.inspect(word), "folder"),
+        (lambda: pseudoword.load(base), "path"),
+    ):
+        with pytest.raises(SettingsError, match=rf"\. Give its `{part}`\.$"):
+            call()

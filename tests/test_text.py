@@ -60,6 +60,8 @@ def test_the_reason_is_what_a_library_says_first(error: Exception, said: str) ->
 
 def test_the_nearest_name_is_the_one_that_was_meant() -> None:
     assert nearest("bach", ["steps", "batch"]) == "batch"
+    assert nearest("clip", ["steps", "clip_skip"]) == "clip_skip"
+    assert nearest("resolution", ["prediction", "patience"]) == ""
     assert nearest("x" * 10**6, ["steps", "batch"]) == ""
 
 

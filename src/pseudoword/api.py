@@ -168,7 +168,7 @@ def train_pack(
     Args:
         configs: the settings of each word, from `pseudoword.config.TrainConfig.check`, which
             raises a `SettingsError` for a wrong one. Each needs an output folder of its own.
-        base: the base model that all name, if it is in memory already (`load`).
+        base: the base model, if it is in memory already (`load`); `configs` need not name it.
         restart: as for `train`, for every word; so are the others.
         allow_changes: resume runs although their settings or pictures have changed.
         overwrite: replace files in the output folders that no run has written.
@@ -180,10 +180,10 @@ def train_pack(
     Raises:
         PseudowordError: as `train`. If a word fails in training, the others are finished first.
     """
+    if base is not None:
+        configs = [base.completed(config) for config in configs]
     for config in configs:
         _there(config)
-        if base is not None:
-            base.check(config)
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
     if base is None:
         return learn(configs, progress or Silent(), options)

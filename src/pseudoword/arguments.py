@@ -30,13 +30,18 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def with_checked_arguments(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            return function(*args, **kwargs)  # Python's own error names the function
+        for name, value in bound.arguments.items():
             kind, hint = signature.parameters[name].kind, hints()[name]
             if kind is inspect.Parameter.VAR_POSITIONAL:
                 hint = Sequence[hint]  # type: ignore[valid-type]
             if kind is not inspect.Parameter.VAR_KEYWORD and not _fits(value, hint):
                 raise SettingsError(
                     f"{function.__name__}: {name} is {_told(value)}, but must be {_names(hint)}."
+                    f"{_has(value, hint)}"
                 )
         return function(*args, **kwargs)
 
@@ -58,6 +63,15 @@ def _fits(value: object, hint: Any) -> bool:
     (item,) = get_args(hint)
     # Only a sequence can be looked at twice.
     return not isinstance(value, Sequence) or all(_fits(one, item) for one in value)
+
+
+def _has(value: object, hint: Any) -> str:
+    """Which part of a result is of the type: `word.concept`, where `word` was given."""
+    if not isinstance(value, type):
+        for name in ("concept", "folder", "path"):
+            if _fits(getattr(value, name, None), hint) and getattr(value, name, None) is not None:
+                return f" Give its `{name}`."
+    return ""
 
 
 def _told(value: object) -> str:

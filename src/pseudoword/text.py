@@ -98,9 +98,10 @@ def counted(count: int, noun: str) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """The one of `known` that was meant by `name`, perhaps; empty if none is nearly so called."""
     known = list(known)
-    very, fairly = (difflib.get_close_matches(name[:100], known, 1, least) for least in (0.8, 0.6))
+    very, fairly = (difflib.get_close_matches(name[:100], known, 1, least) for least in (0.8, 0.7))
     parts = [one for one in known if one in name.split("_")]  # `num_steps` means `steps`
-    return next(iter([*very, *parts, *fairly]), "")
+    longer = [one for one in known if len(name) > 2 and one.startswith(name)]
+    return next(iter([*very, *parts, *longer, *fairly]), "")
 
 
 def public(text: str) -> str:

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 from pydantic_core import SchemaSerializer, core_schema
+from safetensors.torch import save_file
 from support import SHARED, run
 from typer.core import TyperGroup
 from typer.testing import CliRunner
@@ -77,6 +79,12 @@ def test_inspect_as_json_and_as_text(base: Path, trained: Path) -> None:
     text = run("inspect", trained / "concept.safetensors", "--base", base)[1]
     assert "<cat>" in text
     assert "2 × 32" in text
+    assert " more" not in text
+
+
+def test_inspect_says_how_many_norms_are_not_shown(tmp_path: Path) -> None:
+    save_file({"emb_params": torch.ones(11, 768)}, tmp_path / "word.safetensors")
+    assert "27.713 and 3 more" in run("inspect", tmp_path / "word.safetensors")[1]
 
 
 def test_inspect_takes_several_files_as_a_shell_gives_them(trained: Path) -> None:

@@ -74,8 +74,13 @@ def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path
     assert -1 <= near.image_true <= 1
     kept = json.loads((tmp_path / "evaluation.json").read_text())
     assert kept["image"] == pytest.approx(near.image)
+    drawn = {"sampler_steps": 4, "guidance": 4.0, "seed": 0, "pictures_per_prompt": 1}
+    assert kept.items() >= (drawn | {"word": apple.token, "base": "emoji"}).items()
+    assert kept["true_pictures"] == len(list(TRUE.glob("*.png")))
+    assert len(kept["prompts"]) == 4
     page = (tmp_path / "report.html").read_text()
     assert f"{near.image:.3f}" in page
+    assert "4 prompts, 1 pictures each, from seed 0; 4 sampler steps, guidance 4, " in page
     assert "--concept" not in page, "the report's folder holds no word"
     sheet = np.asarray(Image.open(tmp_path / "evaluation.png").convert("RGB"))
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 500

@@ -1,7 +1,10 @@
 """A base model that stays in memory learns and draws as one that is loaded for each call."""
 
+import copy
 import gc
+import pickle
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -86,10 +89,10 @@ def test_several_words_and_an_evaluation_take_it(
     ("given", "said"),
     [
         (
-            {"dtype": "bfloat16"},
-            "`dtype`: should be auto, as for the base model in memory, got bfl",
+            {"dtype": "float16"},
+            "`dtype`: should be b?float(32|16), as for the base model in memory, got float16",
         ),
-        ({"mixed_precision": "fp16"}, "`dtype`: should be auto, .* got float16"),
+        ({"mixed_precision": "fp16"}, "`dtype`: should be b?float(32|16), .* got float16"),
         (
             {"gradient_checkpointing": True},
             "`gradient_checkpointing`: should be False, .* got True",
@@ -114,7 +117,7 @@ def test_another_model_than_that_in_memory_is_refused(
     )
     with pytest.raises(SettingsError, match="is in memory already"):
         pseudoword.train_pack([config], base=model)
-    config = TrainConfig.check(pictures=pictures, token="<a>", out=tmp_path / "run")
+    config = TrainConfig.check(pictures=pictures, token="<a>", base="emoji", out=tmp_path / "run")
     with pytest.raises(SettingsError, match=r"`base`: should be .*, got emoji"):
         pseudoword.train_pack([config], base=model)
 
@@ -129,6 +132,39 @@ def test_the_same_settings_by_other_names_are_those_of_the_model(
     )  # fmt: skip
     config = TrainConfig.gather(run.folder / "config.toml")
     assert (config.dtype, config.gradient_checkpointing) == ("float32", True)
+
+
+def test_what_the_model_is_may_be_asked_for_and_auto_is_what_it_is(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    usual = pseudoword.load(base)
+    with usual.use() as family:
+        own: dict[str, Any] = {
+            "device": str(family.device),
+            "dtype": str(family.dtype).removeprefix("torch."),
+        }
+        del family
+    exact = pseudoword.load(base, dtype="float32", device="cpu")
+    for model, asked in ((usual, own), (exact, dict.fromkeys(own, "auto"))):
+        pseudoword.generate("a cat", base=model, sampler_steps=1, **asked)
+    pseudoword.train(pictures, "<cat>", base=exact, dtype="auto", out=tmp_path / "run", **SHORT)
+    assert TrainConfig.gather(tmp_path / "run" / "config.toml").dtype == "float32"
+
+
+def test_words_of_a_pack_need_not_name_it(base: Path, pictures: Path, tmp_path: Path) -> None:
+    model = pseudoword.load(base, dtype="float32")
+    config = TrainConfig.check(pictures=pictures, token="<a>", out=tmp_path / "run", **SHORT)
+    pseudoword.train_pack([config], base=model)
+    saved = TrainConfig.gather(tmp_path / "run" / "config.toml")
+    assert (saved.base, saved.dtype) == (str(base), "float32")
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_no_copy_of_it_is_made(
+    copied: Callable[[object], object], model: pseudoword.Loaded
+) -> None:
+    with pytest.raises(TypeError, match=r"Load it there: pseudoword\.load\('"):
+        copied(model)
 
 
 def test_threads_take_turns(model: pseudoword.Loaded) -> None:

@@ -317,3 +317,9 @@ def test_encoders_that_leave_are_not_counted_in_steps(
         else:
             assert other.weights_nbytes < one.weights_nbytes
     assert after.encode_nbytes == before.encode_nbytes
+
+
+def test_who_looks_for_nan_gets_the_same_plan() -> None:
+    expected = plan(base="emoji")
+    with torch.autograd.set_detect_anomaly(mode=True):
+        assert plan(base="emoji") == expected

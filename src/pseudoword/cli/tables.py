@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 UNCUT = 1000
 """How many columns a file or pipe has: a table is as wide there as it needs to be."""
 
+MAX_NORMS = 8
+"""A table shows the norms of at most this many rows."""
+
 COLUMN_WIDTH = 12
 """Where the columns of a table have less room than this each, it is shown as a list."""
 
@@ -37,7 +40,9 @@ def show_inspection(seen: "Inspection") -> None:
     rows.append(("family", seen.family or "not stated"))
     rows.append(("fits", ", ".join(seen.fits) or "no model family known here"))
     for key, (n, width) in seen.encoders.items():
-        norms = ", ".join(f"{norm:.3f}" for norm in seen.norms[key][:8])
+        norms = ", ".join(f"{norm:.3f}" for norm in seen.norms[key][:MAX_NORMS])
+        if n > MAX_NORMS:
+            norms += f" and {n - MAX_NORMS} more"
         beside = ""
         if seen.vocabulary_norms:
             beside = f"  (the vocabulary's median: {seen.vocabulary_norms[key]:.3f})"

@@ -6,9 +6,10 @@ the similarity to prompts, a known word replaces the new one in the prompts.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -32,7 +33,7 @@ from pseudoword.placeholders import as_written, delimited
 from pseudoword.progress import Progress
 from pseudoword.report import grids, html, picture_output
 from pseudoword.runs.folder import RunFolder
-from pseudoword.text import listed, public
+from pseudoword.text import listed, public, version
 
 NEEDED_PX = 1024
 """Pictures are read at about this size. Similarity models take smaller ones."""
@@ -125,7 +126,8 @@ def _evaluate(
         known,
         concept.token,
     )
-    files = _write(out, concept, known, public(config.base), model.name, sheet, similarities)
+    measured = _measured(family, known, len(paths), config)
+    files = _write(out, concept, known, measured, model.name, sheet, similarities)
     return Evaluation(concept, similarities, files)
 
 
@@ -243,16 +245,46 @@ def _mean_of_pairs(features: Tensor) -> float | None:
     return float(pairs[~torch.eye(len(pairs), dtype=torch.bool)].mean())
 
 
+def _measured(
+    family: Family, known: str, true_pictures: int, config: EvaluateConfig
+) -> dict[str, Any]:
+    """What was measured, and how: what one needs to measure it again."""
+    usual = family.defaults
+    steps, guidance = config.sampler_steps, config.guidance
+    return {
+        "known_word": known or None,
+        "base": public(config.base),
+        "true_pictures": true_pictures,
+        "prompts": list(config.prompt),
+        "pictures_per_prompt": config.n,
+        "seed": config.seed,
+        "sampler_steps": usual.sampler_steps if steps is None else steps,
+        "guidance": usual.guidance if guidance is None else guidance,
+        "dtype": str(family.dtype).removeprefix("torch."),
+        "version": version(),
+    }
+
+
+def _in_words(measured: Mapping[str, Any]) -> str:
+    return (
+        f"{measured['true_pictures']} true pictures; {len(measured['prompts'])} prompts, "
+        f"{measured['pictures_per_prompt']} pictures each, from seed {measured['seed']}; "
+        f"{measured['sampler_steps']} sampler steps, guidance {measured['guidance']:g}, "
+        f"{measured['dtype']}"
+    )
+
+
 def _write(
     out: Outputs,
     concept: Concept,
     known: str,
-    base: str,
+    measured: Mapping[str, Any],
     model_name: str,
     sheet: Image,
     similarities: Similarities,
 ) -> tuple[Path, ...]:
-    numbers = json.dumps({"judge": model_name, **asdict(similarities)}, indent=2)
+    figures = {"judge": model_name, **asdict(similarities)}
+    numbers = json.dumps(figures | {"word": concept.token, **measured}, indent=2)
     labels = {
         f"pictures of {concept.token}, to the true ones": similarities.image,
         f"pictures of “{known}”, to the true ones": similarities.image_known,
@@ -262,10 +294,10 @@ def _write(
     }
     facts = {label: f"{value:.3f}" for label, value in labels.items() if value is not None}
     page = html.page(
-        title=f"{concept.token} on {base}",
+        title=f"{concept.token} on {measured['base']}",
         concept=concept,
         sections=[("True pictures, a known word, the new word", sheet)],
-        facts={"similarity model": model_name, **facts},
+        facts={"similarity model": model_name, **facts, "how": _in_words(measured)},
     )
     contents = (picture_output.encode_picture(sheet, "PNG"), f"{numbers}\n".encode(), page)
     return tuple(out.write(name, data) for name, data in zip(FILES, contents, strict=True))

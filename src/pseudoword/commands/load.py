@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from threading import RLock
-from typing import Any
+from typing import Any, NoReturn
 
 from pseudoword.config import LoadConfig, Settings, TrainConfig, flag
 from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
+from pseudoword.models.loading import devices
 from pseudoword.progress import Progress
 from pseudoword.text import brief
 
@@ -27,7 +28,19 @@ class Loaded:
 
     def __repr__(self) -> str:
         """Which model it is, and where."""
-        return f"<{self._config.base} on {self._family.device}, {self._family.dtype}>"
+        where = f"{self._family.device}, {self._family.dtype}"
+        return f"<base model in memory: {self._config.base}, {where}>"
+
+    def __reduce__(self) -> NoReturn:
+        """A copy would be a model of its own, and in another process, too.
+
+        Raises:
+            TypeError: always, as Python does for what cannot be pickled.
+        """
+        raise TypeError(
+            "A base model in memory cannot be copied or sent to another process. Load it there: "
+            f"pseudoword.load({self._config.base!r})."
+        )
 
     @contextmanager
     def use(self) -> Iterator[Family]:
@@ -45,15 +58,17 @@ class Loaded:
         named = {name: value for name, value in kind.own_names(given).items() if name != "base"}
         asked = LoadConfig.check(**{name: named[name] for name in own if name in named})
         self._check(asked, named, offload=bool(named.get("offload")))
-        return {name: own[name] for name in own if name in kind.model_fields} | named
+        return named | {name: own[name] for name in own if name in kind.model_fields}
 
-    def check(self, config: TrainConfig) -> None:
-        """Check that these are settings for this model.
+    def completed(self, config: TrainConfig) -> TrainConfig:
+        """These settings, with those of this model where nothing else was given.
 
         Raises:
-            SettingsError: one asks for something else.
+            SettingsError: one asks for something else than this model.
         """
-        self._check(config, LoadConfig.model_fields, offload=config.offload)
+        self._check(config, config.model_fields_set, offload=config.offload)
+        own = self._config.model_dump()
+        return config.model_copy(update={name: own[name] for name in LoadConfig.model_fields})
 
     def _check(self, asked: Settings, names: Collection[str], *, offload: bool) -> None:
         if offload:
@@ -62,12 +77,28 @@ class Loaded:
                 "the base model."
             )
         for name in LoadConfig.model_fields:
-            have = getattr(self._config, name)
-            if name in names and getattr(asked, name) != have:
+            if name in names and not self._is_so(name, value := getattr(asked, name)):
                 raise SettingsError(
-                    f"{flag(name)}: should be {brief(have)}, as for the base model in memory, got "
-                    f"{brief(getattr(asked, name))}"
+                    f"{flag(name)}: should be {brief(self._told(name))}, as for the base model in "
+                    f"memory, got {brief(value)}"
                 )
+
+    def _is_so(self, name: str, asked: object) -> bool:
+        """Whether this model is as asked for: `auto` leaves it to the model, whatever it is."""
+        by_itself = LoadConfig.model_fields[name].default == "auto" == asked
+        if by_itself or asked == getattr(self._config, name):
+            return True
+        if name == "device":
+            return devices.device(str(asked)) == self._family.device
+        return name == "dtype" and asked == self._told(name)
+
+    def _told(self, name: str) -> object:
+        """A setting of this model, as a call would give it: what `auto` has become."""
+        if name == "device":
+            return str(self._family.device)
+        if name == "dtype":
+            return str(self._family.dtype).removeprefix("torch.")
+        return getattr(self._config, name)
 
 
 def load_base(config: LoadConfig, progress: Progress) -> Loaded:

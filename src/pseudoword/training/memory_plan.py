@@ -184,7 +184,9 @@ def _not_needed_in_training(family: Family, config: PlanConfig) -> Sequence[str]
 def _counting(what: str) -> Iterator[None]:
     """Turn errors of the arithmetic of shapes into an error that explains them."""
     try:
-        yield
+        # Where the caller looks for NaN, torch would look at numbers that are not there.
+        with torch.autograd.set_detect_anomaly(mode=False):
+            yield
     except PseudowordError:
         raise
     except Exception as error:
