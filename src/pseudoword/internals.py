@@ -13,6 +13,10 @@ from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
 from pseudoword.commands.work import work_through as work_through
 from pseudoword.data.images import decode as decode
 from pseudoword.data.images import open_picture as open_picture
+from pseudoword.fleet.view import HOUR as HOUR
+from pseudoword.fleet.view import done_since as done_since
+from pseudoword.fleet.view import reasons as reasons
+from pseudoword.fleet.view import words_an_hour as words_an_hour
 from pseudoword.formats import WRITERS as WRITERS
 from pseudoword.formats import EmbeddingFile as EmbeddingFile
 from pseudoword.formats import encode as encode

@@ -203,12 +203,14 @@ def tables(evil: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sh
     found = api.gallery(evil, out=out / "a.png")
     prepared = api.prepare(evil / "pictures", base=base, out=out / "b.png")
     planned = api.plan(base=base)
+    queued = [api.QueuedWord(name=EVIL, state="failed", why=f"of {EVIL}", worker=EVIL)]
     return {
         "inspect": lambda: cli_tables.show_inspection(inspected),
         "gallery": lambda: cli_tables.show_gallery(found),
         "prepare": lambda: cli_tables.show_prepared(prepared),
         "plan": lambda: cli_tables.show_plan(planned),
         "bases": lambda: cli_tables.show_bases(api.bases()),
+        "queue": lambda: cli_tables.show_queue(queued, f"<[/red]:cat:>/{EVIL}"),
     }
 
 
@@ -230,7 +232,7 @@ WIDTHS = ("0", "1", "7", "10", "39", "80", "400", "many", "²", "-3")
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize("name", ["inspect", "gallery", "prepare", "plan", "bases"])
+@pytest.mark.parametrize("name", ["inspect", "gallery", "prepare", "plan", "bases", "queue"])
 def test_a_table_leaves_nothing_out_at_any_width(
     name: str,
     columns: str,

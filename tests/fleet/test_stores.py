@@ -3,6 +3,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -28,6 +29,24 @@ def test_an_object_is_there_whole_until_it_is_removed(address: str) -> None:
     store.remove("a/b")
     store.remove("a/b")
     assert store.names("") == ["a/c/d", "ab"]
+
+
+def test_a_store_says_when_an_object_was_written(address: str) -> None:
+    store = open_store(address)
+    before = datetime.now(UTC)
+    for name in ("a/b", "a/c/d", "e"):
+        store.create(name, b"")
+    times = store.times("a")
+    assert list(times) == store.names("a") == ["a/b", "a/c/d"]
+    assert all(time and abs(time - before) < timedelta(hours=1) for time in times.values())
+    assert store.times("nothing") == {}
+
+
+def test_what_is_removed_while_it_is_listed_has_no_time(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.put("a/b", b"")
+    with mock.patch.object(store, "names", return_value=["a/b", "a/gone"]):
+        assert list(store.times("a")) == ["a/b"]
 
 
 def test_what_is_there_is_not_created_again(address: str) -> None:

@@ -263,6 +263,13 @@ def queue(
     out: Annotated[
         Path | None, path_option(help="A folder that gets the words that are done.")
     ] = None,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Show each word; by default, a terminal shows those that run of many.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the words of a queue, and steer it."""
@@ -271,7 +278,7 @@ def queue(
         from pseudoword import api
 
         words = api.queue(queue, retry=retry or (), cancel=cancel or (), out=out, progress=console)
-    _tell(words, as_json, show_queue)
+    _tell(words, as_json, lambda found: show_queue(found, queue, every=every))
 
 
 @app.command(cls=Command, rich_help_panel="Draw")
@@ -537,7 +544,9 @@ def _tell(found: Any, as_json: bool, show: Callable[[Any], None]) -> None:
     """Print a result, or several, as JSON or as a table."""
     if as_json:
         values = (
-            [one.model_dump() for one in found] if isinstance(found, list) else found.model_dump()
+            [one.model_dump(mode="json") for one in found]
+            if isinstance(found, list)
+            else found.model_dump(mode="json")
         )
         say(json_text(values), lines=True)
     else:

@@ -4,11 +4,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudoword.cli.terminal import Page, say, writable, write
-from pseudoword.text import vector_sizes
+from pseudoword.text import command, counted, duration, listed, vector_sizes
 
 if TYPE_CHECKING:
     from pseudoword.api import (
@@ -26,6 +27,12 @@ UNCUT = 1000
 
 MAX_NORMS = 8
 """A table shows the norms of at most this many rows."""
+
+MOST = 20
+"""How many words of a queue a terminal shows, unless it is asked for all."""
+
+MOST_REASONS = 10
+"""How many reasons why words failed it shows then."""
 
 COLUMN_WIDTH = 12
 """Where the columns of a table have less room than this each, it is shown as a list."""
@@ -113,12 +120,68 @@ def show_bases(found: "list[Base]") -> None:
     _show(("name", "family", "licence", "path"), rows)
 
 
-def show_queue(found: "list[QueuedWord]") -> None:
-    """Print the words of a queue, as a table, and how many there are in each state."""
-    rows = [(word.name, word.state, word.tries, word.why or word.worker) for word in found]
-    _show(("word", "state", "tries", "worker, or what went wrong"), rows)
+def show_queue(found: "list[QueuedWord]", queue: str, *, every: bool = False) -> None:
+    """Print the words of a queue as a table, what went wrong, and how far the queue is.
+
+    On a terminal, only those of many are in the table that run, the longest first, unless `every`
+    one is asked for; and what went wrong is told once for all words that it went wrong with.
+    """
+    now = datetime.now(UTC)
+    with_why = every or not sys.stdout.isatty()
+    last = "worker, or what went wrong" if with_why else "worker"
+    heads: tuple[str, ...] = ("word", "state", "for", "step", "tries", last)
+    shown = found
+    if brief := not with_why and len(found) > MOST:
+        runs = [word for word in found if word.state == "running"]
+        shown = sorted(runs, key=lambda word: (not word.stale, word.since or now))[:MOST]
+        heads = ("running word", "for", "step", last)
+    rows = []
+    for word in shown:
+        time = duration((now - word.since).total_seconds()) if word.since else ""
+        why = word.why if with_why or word.stale else ""
+        step, worker = word.step or "", ": ".join(filter(None, (word.worker, why)))
+        between = (time, step) if brief else (word.state, time, step, word.tries)
+        rows.append((word.name, *between, worker))
+    if rows:
+        _show(heads, rows)
+    if len(shown) < len(found):
+        say(f"{counted(len(found) - len(shown), 'word')} not shown here: --all shows each")
+    _tell_reasons(found, len(found) if with_why else MOST_REASONS)
+    _tell_queue(found, queue, now)
+
+
+def _tell_reasons(found: "list[QueuedWord]", most: int) -> None:
+    from pseudoword import internals
+
+    reasons = internals.reasons(found)
+    for state, why, names in reasons[:most]:
+        end = "failed" if state == "failed" else "will be tried again"
+        say(f"{counted(len(names), 'word')} {end}: {why}")
+        say(f"  {listed(names)}")
+    if others := sum(len(one.names) for one in reasons[most:]):
+        say(f"{counted(others, 'word')} for other reasons: --all shows each")
+
+
+def _tell_queue(found: "list[QueuedWord]", queue: str, now: datetime) -> None:
+    from pseudoword import internals
+
     counts = Counter(word.state for word in found)
-    say(", ".join(f"{count} {state}" for state, count in counts.items()) or "no words")
+    if counts["failed"]:
+        say(f"to try again what failed: {command('pseudoword', 'queue', queue, '--retry', 'all')}")
+    if recent := len(internals.done_since(found, now - internals.HOUR)):
+        pace = internals.words_an_hour(found, now)
+        told = "" if pace is None else f", about {pace:.0f} an hour"
+        if pace and (waiting := counts["waiting"]):
+            told += f": about {duration(waiting / pace * 3600)} to go"
+        say(f"{recent} done in the last hour{told}")
+    workers = len({word.worker for word in found} - {""})
+    told_as = {"running": f"running on {counted(workers, 'worker')}"}
+    states = [
+        f"{counts[state]} {told_as.get(state, state)}"
+        for state in ("waiting", "running", "done", "failed", "cancelled")
+        if counts[state]
+    ]
+    say(f"{counted(len(found), 'word')}: {', '.join(states)}" if found else "no words")
 
 
 def show_plan(found: "Plan") -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pseudoword.errors import DamagedError
 from pseudoword.files import move, storage_error
-from pseudoword.fleet import archive, scratch
+from pseudoword.fleet import archive, history, scratch
 from pseudoword.fleet.queue import Queue, open_queue
 from pseudoword.fleet.view import QueuedWord, view
 from pseudoword.outputs import check_writable
@@ -48,7 +48,8 @@ def steer_queue(
 def _named(queue: Queue, names: Sequence[str], states: Sequence[str]) -> list[str]:
     named = [queue.named(name) for name in names if name != ALL]
     if ALL in names:
-        named += [word.name for word in view(queue) if word.state in states]
+        happened = queue.histories().items()
+        named += [name for name, events in happened if history.state(events) in states]
     return list(dict.fromkeys(named))
 
 

@@ -13,7 +13,7 @@ workers/NAME             what a worker writes again and again while it lives
 import json
 import re
 from collections import ChainMap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ CANCEL: _Steering = (("waiting", "running", "failed"), "cancelled")
 """Which states a job may have for it, and what is said that it cannot be."""
 
 _EVENT = re.compile(r"events/([^/]+)/(\d{4,6})\.json")
-_CHECKPOINT = re.compile(r"checkpoints/[^/]+/(\d+)\.zip")
+_CHECKPOINT = re.compile(r"checkpoints/([^/]+)/(\d+)\.zip")
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,17 @@ class Queue:
         """A job with its files."""
         return Job(name, self.settings(name), self._there(f"jobs/{name}.zip"))
 
-    def histories(self) -> Mapping[str, Sequence[Event]]:
+    def histories(self, names: Iterable[str] | None = None) -> Mapping[str, Sequence[Event]]:
         """What has happened to each job so far.
 
         An event that is damaged or missing counts as a failure, so that only its word needs a
         retry.
+
+        Args:
+            names: those of all events in the store, where they have just been listed.
         """
         numbers: dict[str, set[int]] = {name: set() for name in self.jobs()}
-        for path in self.store.names("events"):
+        for path in self.store.names("events") if names is None else names:
             match = _EVENT.fullmatch(path)
             if match and match[1] in numbers:
                 numbers[match[1]].add(int(match[2]))
@@ -131,7 +134,7 @@ class Queue:
         Returns:
             Whether it happened.
         """
-        where, data = _event_name(name, number), event.to_bytes()
+        where, data = event_name(name, number), event.to_bytes()
         happened = self.store.create(where, data) or self.store.read(where) == data
         if happened:
             self._events[name, number] = event
@@ -148,7 +151,7 @@ class Queue:
 
     def holds(self, claim: Claim) -> bool:
         """Whether nothing has come after this claim."""
-        return self.store.read(_event_name(claim.name, claim.number + 1)) is None
+        return self.store.read(event_name(claim.name, claim.number + 1)) is None
 
     def end(self, claim: Claim, event: Event) -> bool:
         """End a claim; False if somebody else has ended it before."""
@@ -240,6 +243,12 @@ class Queue:
         """The step of the last checkpoint; 0 if there is none."""
         return max(self._checkpoints(name), default=0)
 
+    def last_steps(self) -> dict[str, int]:
+        """The step of the last checkpoint of each job that has one."""
+        found = filter(None, map(_CHECKPOINT.fullmatch, self.store.names("checkpoints")))
+        pairs = sorted((match[1], int(match[2])) for match in found)
+        return dict(pairs)  # of several of a job, the last one stays
+
     def remove_checkpoints(self, name: str) -> None:
         """Remove those of a job that is done, or begins anew."""
         for step in self._checkpoints(name):
@@ -247,7 +256,7 @@ class Queue:
 
     def _checkpoints(self, name: str) -> list[int]:
         found = map(_CHECKPOINT.fullmatch, self.store.names(f"checkpoints/{name}"))
-        return sorted(int(match[1]) for match in found if match)
+        return sorted(int(match[2]) for match in found if match)
 
     def put_result(self, name: str, folder: bytes, word: bytes) -> None:
         """Put the result of a job there: the folder of its run first, the word last.
@@ -270,10 +279,10 @@ class Queue:
         listed = [(name, number) for name, each in numbers.items() for number in each]
         new = [one for one in listed if one not in self._events]
         damaged: dict[tuple[str, int], Event] = {}
-        read = read_all(self.store, [_event_name(*one) for one in new]) if new else []
+        read = read_all(self.store, [event_name(*one) for one in new]) if new else []
         for one, data in zip(new, read, strict=True):
             try:
-                self._events[one] = Event.from_bytes(data or b"", _event_name(*one))
+                self._events[one] = Event.from_bytes(data or b"", event_name(*one))
             except DamagedError as error:
                 damaged[one] = Event(kind="failed", why=str(error))
         events = ChainMap(damaged, self._events)
@@ -347,8 +356,9 @@ def _check_format(mark: bytes, address: str | Path) -> None:
 
 
 def _missing(name: str, number: int) -> Event:
-    return Event(kind="failed", why=f"{_event_name(name, number)} is missing")
+    return Event(kind="failed", why=f"{event_name(name, number)} is missing")
 
 
-def _event_name(name: str, number: int) -> str:
+def event_name(name: str, number: int) -> str:
+    """The object that holds an event of a job."""
     return f"events/{name}/{number:04}.json"

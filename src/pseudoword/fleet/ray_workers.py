@@ -14,8 +14,8 @@ from typing import Any
 
 from pseudoword.config import WorkConfig
 from pseudoword.errors import PseudowordError, SettingsError
+from pseudoword.fleet import history
 from pseudoword.fleet.queue import Queue, open_queue
-from pseudoword.fleet.view import view
 from pseudoword.fleet.worker import Worked, Worker
 from pseudoword.progress import Progress, Silent
 from pseudoword.runs.interrupt import Interrupt, Interrupted
@@ -134,7 +134,7 @@ def _result(ray: Any, one: Any) -> tuple[Worked, str]:
 
 def _show(queue: Queue, progress: Progress) -> None:
     with contextlib.suppress(PseudowordError):  # the next look may succeed
-        counts = Counter(word.state for word in view(queue))
+        counts = Counter(map(history.state, queue.histories().values()))
         total = sum(counts.values())
         over = total - counts["waiting"] - counts["running"]
         said = ", ".join(f"{count} {state}" for state, count in counts.items() if state != "done")

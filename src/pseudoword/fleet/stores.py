@@ -12,8 +12,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -67,6 +68,13 @@ class Store(Protocol):
         """The names of all objects in `folder` and in the folders in it, in order."""
         ...
 
+    def times(self, folder: str) -> dict[str, datetime | None]:
+        """As `names`, with when each was written by the clock of the store; None if it is silent.
+
+        For people: a clock may be wrong, so nothing is decided by it.
+        """
+        ...
+
 
 class PatientStore:
     """A store that is asked again where it does not answer, as long as somebody has patience."""
@@ -95,6 +103,10 @@ class PatientStore:
     def names(self, folder: str) -> list[str]:
         """As in `Store`."""
         return self._ask(lambda: self._store.names(folder))
+
+    def times(self, folder: str) -> dict[str, datetime | None]:
+        """As in `Store`."""
+        return self._ask(lambda: self._store.times(folder))
 
     def _ask(self, act: Callable[[], T]) -> T:
         began = time.monotonic()
@@ -182,6 +194,18 @@ class FolderStore:
                 begin = "" if here == "." else f"{here}/"
                 found += [f"{begin}{name}" for name in files if not name.startswith(".")]
         return sorted(found)
+
+    def times(self, folder: str) -> dict[str, datetime | None]:
+        """As in `Store`."""
+        times: dict[str, datetime | None] = {}
+        for name in self.names(folder):
+            with read_errors(self._folder / name, StorageError):
+                try:
+                    seconds = (self._folder / name).stat().st_mtime
+                except FileNotFoundError:  # removed meanwhile
+                    continue
+            times[name] = datetime.fromtimestamp(seconds, UTC)
+        return times
 
     def _tidy(self, folder: Path) -> None:
         """Remove what killed processes left in `folder`, once."""
@@ -285,10 +309,20 @@ class BucketStore:
 
     def names(self, folder: str) -> list[str]:
         """As in `Store`."""
+        return sorted(map(self._name, self._find(folder, detail=False)))
+
+    def times(self, folder: str) -> dict[str, datetime | None]:
+        """As in `Store`; the times come with the list of names."""
+        found = self._find(folder, detail=True)
+        return {self._name(path): _written(about) for path, about in sorted(found.items())}
+
+    def _find(self, folder: str, *, detail: bool) -> Any:
         with self._told(folder):
             self._files.invalidate_cache()
-            found = self._files.find(self._path(folder))
-        return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
+            return self._files.find(self._path(folder), detail=detail)
+
+    def _name(self, path: str) -> str:
+        return path.removeprefix(self._root).lstrip("/")
 
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
@@ -302,6 +336,12 @@ class BucketStore:
                 f"{self._path(name)} cannot be reached: {reason(error)}. Check the bucket's name, "
                 "and that the environment has the keys for it."
             ) from error
+
+
+def _written(about: Mapping[str, Any]) -> datetime | None:
+    """When an object was written, by what fsspec knows about it: from S3, or from its memory."""
+    time = about.get("LastModified", about.get("created"))
+    return datetime.fromtimestamp(time, UTC) if isinstance(time, float) else time
 
 
 BUCKETS = ("s3", "s3a", "memory")
