@@ -138,8 +138,11 @@ def test_a_tracker_that_cannot_be_opened_is_an_error_before_the_first_step(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", Broken("init"))
+    opened, log = StandIn(), ["trackio", "wandb"]
+    monkeypatch.setitem(sys.modules, "trackio", opened)
     with pytest.raises(SettingsError, match="--log wandb does not work: the network is gone"):
-        train(pictures, "<cat>", base=str(base), out=tmp_path / "run", log=["wandb"], **SETTINGS)
+        train(pictures, "<cat>", base=str(base), out=tmp_path / "run", log=log, **SETTINGS)
+    assert opened.finished
     assert not (tmp_path / "run" / "log.jsonl").exists()
 
 

@@ -1,7 +1,7 @@
 """Callbacks of a run: after its steps it is evaluated, logged, previewed and saved."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Self
 
 from PIL import Image
@@ -43,13 +43,16 @@ class RunCallbacks:
         before = folder.read_log()
         if "csv" in config.log:
             folder.files.register(CSV)
-        for name in config.log:
-            try:
-                self._trackers[name] = TRACKERS[name](folder.path, config, before)
-            except PseudowordError:
-                raise
-            except Exception as error:  # of the library, or of its network
-                raise SettingsError(f"--log {name} does not work: {reason(error)}") from error
+        with ExitStack() as opened:
+            opened.push(self)  # those that are open, if one cannot be opened
+            for name in config.log:
+                try:
+                    self._trackers[name] = TRACKERS[name](folder.path, config, before)
+                except PseudowordError:
+                    raise
+                except Exception as error:  # of the library, or of its network
+                    raise SettingsError(f"--log {name} does not work: {reason(error)}") from error
+            opened.pop_all()
         return self
 
     def __exit__(self, *_error: object) -> None:
