@@ -1,7 +1,7 @@
 """Controls made of settings: name, help, bounds, choices and defaults are those of `config`."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
@@ -84,6 +84,11 @@ def in_words(text: str) -> str:
     return _FLAG.sub(called, text)
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text that is typed into one control, without those that are empty."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def whole(called: str, text: str) -> str:
     """`text` that was typed into a control, not cut by the browser.
 
@@ -153,8 +158,17 @@ class Form:
 
     def settings(self, values: Sequence[Any]) -> dict[str, Any]:
         """What the user has set: the values of `inputs` that are not as they were at first."""
-        given = zip(self.controls, values, strict=True)
-        return dict(_changed(self.kind, self.shown_at_first, given))
+        found: dict[str, Any] = {}
+        for name, value in zip(self.controls, values, strict=True):
+            if value in (None, "", []) or value == self.shown_at_first[name]:
+                continue
+            if not isinstance(value, str):
+                found[name] = value
+                continue
+            text = whole(label(name, self.kind), value)
+            several = get_origin(self.kind.model_fields[name].annotation) is tuple
+            found[name] = lines_of(text) if several else text.strip()
+        return found
 
     def filled(self, settings: Mapping[str, Any]) -> list[Any]:
         """Values for `inputs` that show `settings`, and the defaults of all others."""
@@ -162,21 +176,6 @@ class Form:
             _shown(settings[name]) if name in settings else self.shown_at_first[name]
             for name in self.controls
         ]
-
-
-def _changed(
-    kind: type[Settings], first: Mapping[str, Any], given: Iterator[tuple[str, Any]]
-) -> Iterator[tuple[str, Any]]:
-    for name, value in given:
-        if value in (None, "", []) or value == first[name]:
-            continue
-        if isinstance(value, str):
-            value = whole(label(name, kind), value)
-        several = get_origin(kind.model_fields[name].annotation) is tuple
-        if several and isinstance(value, str):
-            yield name, [line.strip() for line in value.splitlines() if line.strip()]
-        else:
-            yield name, value.strip() if isinstance(value, str) else value
 
 
 def _control(kind: type[Settings], name: str, id_: str, own: dict[str, Any]) -> Any:
@@ -214,11 +213,8 @@ def _default(kind: type[Settings], name: str) -> Any:
     if found.is_required():
         return None
     value = found.get_default(call_default_factory=True)
-    return list(value) if _is_choice_of_several(found.annotation) else _shown(value)
-
-
-def _is_choice_of_several(annotation: Any) -> bool:
-    return get_origin(annotation) is tuple and bool(_choices(annotation))
+    choices_of_several = isinstance(value, tuple) and _choices(found.annotation)
+    return list(value) if choices_of_several else _shown(value)
 
 
 def _shown(value: Any) -> Any:

@@ -25,7 +25,7 @@ from pseudoword.ui.page.events import (
     sentence,
     told,
 )
-from pseudoword.ui.page.forms import CALLED, TYPED, Form, whole
+from pseudoword.ui.page.forms import CALLED, TYPED, Form, lines_of, whole
 from pseudoword.ui.page.picture_editor import IN_TURN
 from pseudoword.ui.page.picture_panel import PicturePanel
 from pseudoword.ui.page.training_panel import TrainingPanel
@@ -244,8 +244,7 @@ class TeachPanel:
                     "Drop three to five pictures of the same thing first, and wait until you see "
                     "them."
                 )
-            whole("Sentences of your own", sentences or "")
-            own = [line.strip() for line in (sentences or "").splitlines() if line.strip()]
+            own = lines_of(whole("Sentences of your own", sentences or ""))
             settings = self._settings(data_set, kind, values)
             job = self._desk.queue.submit(data_set, token_of(name), sentences=own, **settings)
         except (PseudowordError, OSError) as error:

@@ -60,7 +60,7 @@ def asked_of(job: Job | None) -> Asked:
         stop=state in {"queued", "running"},
         look=state == "running",
         resume=state in {"stopped", "failed"},
-        remove=state in {"done", "stopped", "failed"},
+        remove=bool(job and job.over),
     )
 
 
