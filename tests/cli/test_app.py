@@ -21,11 +21,13 @@ from safetensors.torch import save_file
 from support import SHARED, run
 from typer.core import TyperGroup
 from typer.testing import CliRunner
+from word_files import write_word
 
 import pseudoword
 from pseudoword.__main__ import main
 from pseudoword.cli import program
 from pseudoword.cli.app import app
+from pseudoword.concept import Concept
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +87,17 @@ def test_inspect_as_json_and_as_text(base: Path, trained: Path) -> None:
 def test_inspect_says_how_many_norms_are_not_shown(tmp_path: Path) -> None:
     save_file({"emb_params": torch.ones(11, 768)}, tmp_path / "word.safetensors")
     assert "27.713 and 3 more" in run("inspect", tmp_path / "word.safetensors")[1]
+
+
+def test_inspect_compares_a_word_of_which_a_part_is_an_output_embedding(
+    base: Path, tmp_path: Path
+) -> None:
+    rows = {"clip_l": torch.zeros(1, 32), "clip_l_out": torch.ones(1, 32)}
+    write_word(Concept("<cat>", rows), tmp_path / "cat.safetensors")
+    code, text = run("inspect", tmp_path / "cat.safetensors", "--base", base)[:2]
+    assert code == 0
+    assert text.count("the vocabulary's median") == 1
+    assert "clip_l_out" in text
 
 
 def test_inspect_takes_several_files_as_a_shell_gives_them(trained: Path) -> None:

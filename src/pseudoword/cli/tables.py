@@ -46,13 +46,12 @@ def show_inspection(seen: "Inspection") -> None:
     rows.append(("method", seen.method))
     rows.append(("family", seen.family or "not stated"))
     rows.append(("fits", ", ".join(seen.fits) or "no model family known here"))
+    medians = seen.vocabulary_norms or {}  # output embeddings have none
     for key, (n, width) in seen.encoders.items():
         norms = ", ".join(f"{norm:.3f}" for norm in seen.norms[key][:MAX_NORMS])
         if n > MAX_NORMS:
             norms += f" and {n - MAX_NORMS} more"
-        beside = ""
-        if seen.vocabulary_norms:
-            beside = f"  (the vocabulary's median: {seen.vocabulary_norms[key]:.3f})"
+        beside = f"  (the vocabulary's median: {medians[key]:.3f})" if key in medians else ""
         rows.append((key, f"{n} × {width}"))
         rows.append(("  norms", norms + beside))
         for i, near in enumerate((seen.nearest or {}).get(key, [])):
