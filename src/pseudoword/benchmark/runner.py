@@ -31,8 +31,8 @@ from pseudoword.report import picture_output
 from pseudoword.runs import checks
 from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.planned import Options, plan_run
-from pseudoword.runs.runner import learn
+from pseudoword.runs.planned import Options
+from pseudoword.runs.runner import check, learn
 from pseudoword.training.initialisation import turn
 
 MAKER = "bench"
@@ -126,9 +126,8 @@ class BenchmarkRun:
         for variant in variants:
             try:
                 (config,) = self._configs(variant, [task])
-                planned = plan_run(config, Silent(), Options(overwrite=self._overwrite))
+                planned = check(config, Silent(), Options(overwrite=self._overwrite))
                 examples.check(planned.paths, config)
-                checks.word_in_captions(config, planned.paths, planned.templates, planned.others)
                 checks.before_weights(config)
                 checks.against_model(
                     self._family, config, planned.templates, Silent().note, 1, planned.others

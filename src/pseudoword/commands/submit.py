@@ -8,7 +8,7 @@ from typing import Any
 from pseudoword.config import TrainConfig
 from pseudoword.config.problems import Problems
 from pseudoword.config.word_folders import word_configs
-from pseudoword.data import examples, picture_files
+from pseudoword.data import examples
 from pseudoword.errors import SettingsError
 from pseudoword.fleet import history
 from pseudoword.fleet.jobs import make_job
@@ -57,8 +57,7 @@ def submit_words(
         progress.phase("checking")
         for count, config in enumerate(configs, 1):
             with problems.of(config.pictures[0]):
-                check(config, noted)
-                examples.check(picture_files.find(config.pictures), config)
+                examples.check(check(config, noted).paths, config)
                 jobs[make_job(config, noted.note).name] = config
             progress.advance(count, len(configs))
         problems.raise_all()

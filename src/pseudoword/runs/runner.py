@@ -90,14 +90,15 @@ def learn(
         return [done[folder.path] for folder in folders]
 
 
-def check(config: TrainConfig, progress: Progress, options: Options = USUAL) -> None:
-    """Check all of a run that needs no model, as `learn` does before it begins.
+def check(config: TrainConfig, progress: Progress, options: Options = USUAL) -> PlannedRun:
+    """The run, of which all is checked that needs no model, as `learn` does before it begins.
 
     Raises:
         PseudowordError: a picture, a caption, a setting or the folder of the run cannot be used.
     """
     planned = plan_run(config, progress, options)
     checks.word_in_captions(config, planned.paths, planned.templates, planned.others)
+    return planned
 
 
 def shared(config: TrainConfig) -> tuple[object, ...]:
