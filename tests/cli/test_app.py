@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -64,6 +65,17 @@ def test_train_takes_several_files(base: Path, pictures: Path, tmp_path: Path) -
     assert run("train", *files, *options)[0] == 0
     seen = json.loads(run("inspect", tmp_path / "run", "--json")[1])
     assert seen["provenance"]["pictures"] == "2"
+
+
+def test_the_command_to_try_names_all_that_the_model_was_loaded_with(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    model = ("--base", base, "--prediction-type", "epsilon", "--clip-skip", 2)
+    quick = ("--steps", 1, "--preview", "none", "--out", tmp_path / "run")
+    said = run("train", pictures, "--token", "<cat>", "--init", "cat", *model, *quick)[1]
+    tried = shlex.split(said.splitlines()[-1].removeprefix("try: "))
+    expected = ["--concept", tmp_path / "run", *model, "--out", "picture.png"]
+    assert tried == ["pseudoword", "generate", "a photo of <cat>", *map(str, expected)]
 
 
 def test_inspect_as_json_and_as_text(base: Path, trained: Path) -> None:

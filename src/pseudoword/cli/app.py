@@ -41,6 +41,7 @@ from pseudoword.config import (
     Settings,
     TrainConfig,
     WorkConfig,
+    flag,
 )
 from pseudoword.config.word_folders import word_configs
 from pseudoword.config.written_files import (
@@ -149,9 +150,12 @@ def train(
     for file, word in done.words.items():
         say(f"{word.token} is ready: {file}")
     prompt = f"a photo of {' and '.join(word.token for word in done.words.values())}"
-    given: list[object] = ["--concept", done.folder, "--base", checked.base, "--out", "picture.png"]
-    if checked.clip_skip > 1:
-        given += ["--clip-skip", checked.clip_skip]
+    given: list[object] = ["--concept", done.folder]
+    for name, field in BaseChoice.model_fields.items():  # or it would be drawn with another model
+        value = getattr(checked, name)
+        if name == "base" or value != field.default:
+            given += [flag(name), value]
+    given += ["--out", "picture.png"]
     say(f"try: {command('pseudoword', 'generate', prompt, *given)}")
 
 
