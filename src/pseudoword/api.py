@@ -10,7 +10,7 @@ types, defaults and help. Whatever a user can put right is a `PseudowordError`; 
 `SettingsError`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,7 +45,7 @@ from pseudoword.config import (
     WorkConfig,
 )
 from pseudoword.config.written_files import is_folder
-from pseudoword.errors import PseudowordError
+from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.fleet.view import QueuedWord
 from pseudoword.fleet.worker import Worked
 from pseudoword.lookup import path_argument
@@ -152,7 +152,7 @@ def train(
 
 @checked
 def train_pack(
-    configs: Sequence[TrainConfig],
+    configs: Sequence[TrainConfig | Mapping[str, Any]],
     *,
     base: Loaded | None = None,
     restart: bool = False,
@@ -166,8 +166,8 @@ def train_pack(
     each word is the same as if it were learned alone, up to float rounding.
 
     Args:
-        configs: the settings of each word, from `pseudoword.config.TrainConfig.check`, which
-            raises a `SettingsError` for a wrong one. Each needs an output folder of its own.
+        configs: the settings of each word, as arguments of `train` or as a
+            `pseudoword.config.TrainConfig`. Each needs an output folder of its own.
         base: the base model, if it is in memory already (`load`); `configs` need not name it.
         restart: as for `train`, for every word; so are the others.
         allow_changes: resume runs although their settings or pictures have changed.
@@ -180,15 +180,16 @@ def train_pack(
     Raises:
         PseudowordError: as `train`. If a word fails in training, the others are finished first.
     """
+    checked_configs = [_of_word(index, config) for index, config in enumerate(configs)]
     if base is not None:
-        configs = [base.completed(config) for config in configs]
-    for config in configs:
+        checked_configs = [base.completed(config) for config in checked_configs]
+    for config in checked_configs:
         _there(config)
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
     if base is None:
-        return learn(configs, progress or Silent(), options)
+        return learn(checked_configs, progress or Silent(), options)
     with base.use() as family:
-        return learn(configs, progress or Silent(), options, family)
+        return learn(checked_configs, progress or Silent(), options, family)
 
 
 @checked
@@ -669,6 +670,16 @@ def demo(
     return learn_demo(
         path_argument(out, "--out"), progress or Silent(), restart=restart, overwrite=overwrite
     )
+
+
+def _of_word(index: int, config: TrainConfig | Mapping[str, Any]) -> TrainConfig:
+    """The settings of a word of a pack; a mistake in them is told with its place."""
+    if isinstance(config, TrainConfig):
+        return config
+    try:
+        return TrainConfig.check(**config)
+    except SettingsError as error:
+        raise SettingsError(f"configs[{index}]: {error}") from None
 
 
 def _there(settings: S) -> S:

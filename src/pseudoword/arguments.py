@@ -6,7 +6,7 @@ them, so that a wrong one is named where it was given, not where something insid
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, wraps
 from numbers import Integral
 from pathlib import Path
@@ -60,6 +60,8 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, WIDER.get(hint, hint)) and not is_class and not is_bool
     if isinstance(value, str | bytes) or not isinstance(value, of):
         return False
+    if of is Mapping and isinstance(value, Mapping):  # of names, as those of arguments
+        return all(isinstance(name, str) for name in value)
     (item,) = get_args(hint)
     # Only a sequence can be looked at twice.
     return not isinstance(value, Sequence) or all(_fits(one, item) for one in value)
@@ -97,6 +99,7 @@ def _each(hint: Any) -> Iterator[str]:
         several = [one for one in parts if get_origin(one) in (Sequence, Iterable)]
         for one in (one for one in parts if get_origin(one) is None):
             yield "None" if one is NoneType else one.__name__
+        yield from ("dict" for one in parts if get_origin(one) is Mapping)
         yield from ("several of them" for _ in several)
     elif get_origin(hint) is None:
         yield hint.__name__

@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 _OPTION = re.compile(r"(?<![\w-])(?:--(no-)?([a-z]+(?:-[a-z]+)+|[a-z]{2,})|-(n))(?![\w-])")
 
-_WRONG = re.compile(r"^--([^:]+)(?=: (?:should|there is no such setting))")
+_WRONG = re.compile(r"^(configs\[\d+\]: )?--([^:]+)(?=: (?:should|there is no such setting))")
 """What a message begins with: that setting is wrong, be it a switch or nothing known."""
 
 _COMMAND = re.compile(r"\bpseudoword [a-z]")
@@ -57,7 +57,7 @@ def in_python(text: str) -> str:
 
 
 def _name(found: re.Match[str]) -> str:
-    return f"`{found[1].replace('-', '_')}`"
+    return f"{found[1] or ''}`{found[2].replace('-', '_')}`"
 
 
 def _argument(found: re.Match[str]) -> str:

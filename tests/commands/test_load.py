@@ -153,10 +153,21 @@ def test_what_the_model_is_may_be_asked_for_and_auto_is_what_it_is(
 
 def test_words_of_a_pack_need_not_name_it(base: Path, pictures: Path, tmp_path: Path) -> None:
     model = pseudoword.load(base, dtype="float32")
-    config = TrainConfig.check(pictures=pictures, token="<a>", out=tmp_path / "run", **SHORT)
-    pseudoword.train_pack([config], base=model)
-    saved = TrainConfig.gather(tmp_path / "run" / "config.toml")
-    assert (saved.base, saved.dtype) == (str(base), "float32")
+    config = TrainConfig.check(pictures=pictures, token="<a>", out=tmp_path / "a", **SHORT)
+    other = {"train_data_dir": pictures, "token": "<b>", "out": tmp_path / "b", **SHORT}
+    runs = pseudoword.train_pack([config, other], base=model)
+    assert [run.concept.token for run in runs] == ["<a>", "<b>"]
+    for run in runs:
+        saved = TrainConfig.gather(run.folder / "config.toml")
+        assert (saved.base, saved.dtype) == (str(base), "float32")
+
+
+def test_of_a_pack_the_word_with_a_wrong_setting_is_told(pictures: Path, tmp_path: Path) -> None:
+    good: dict[str, Any] = {"pictures": pictures, "token": "<a>", "out": tmp_path / "a"}
+    with pytest.raises(SettingsError, match=r"^configs\[1\]: `stpes`: .* `steps`\?$"):
+        pseudoword.train_pack([good, good | {"stpes": 3}])
+    with pytest.raises(SettingsError, match=r"must be several TrainConfig or dict\.$"):
+        pseudoword.train_pack([{1: 2}])  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
