@@ -173,14 +173,16 @@ def _tell_queue(found: "list[QueuedWord]", queue: str, now: datetime) -> None:
         if pace and (waiting := counts["waiting"]):
             told += f": about {duration(waiting / pace * 3600)} to go"
         say(f"{recent} done in the last hour{told}")
-    workers = len({word.worker for word in found} - {""})
-    told_as = {"running": f"running on {counted(workers, 'worker')}"}
-    states = [
-        f"{counts[state]} {told_as.get(state, state)}"
-        for state in ("waiting", "running", "done", "failed", "cancelled")
-        if counts[state]
-    ]
-    say(f"{counted(len(found), 'word')}: {', '.join(states)}" if found else "no words")
+    workers = {word.worker for word in found if word.state == "running" and not word.stale}
+    left = sum(word.stale for word in found)
+    parts = (
+        (counts["waiting"], "waiting"),
+        (counts["running"] - left, f"running on {counted(len(workers), 'worker')}"),
+        (left, "of workers that are gone"),
+        *((counts[state], state) for state in ("done", "failed", "cancelled")),
+    )
+    states = ", ".join(f"{count} {state}" for count, state in parts if count)
+    say(f"{counted(len(found), 'word')}: {states}" if found else "no words")
 
 
 def show_plan(found: "Plan") -> None:

@@ -341,7 +341,9 @@ class BucketStore:
 def _written(about: Mapping[str, Any]) -> datetime | None:
     """When an object was written, by what fsspec knows about it: from S3, or from its memory."""
     time = about.get("LastModified", about.get("created"))
-    return datetime.fromtimestamp(time, UTC) if isinstance(time, float) else time
+    if isinstance(time, datetime):
+        return time.astimezone(UTC)
+    return None if time is None else datetime.fromtimestamp(time, UTC)
 
 
 BUCKETS = ("s3", "s3a", "memory")
