@@ -183,6 +183,12 @@ def test_what_is_linked_from_elsewhere_is_not_published(finished: Path, tmp_path
     assert any(name.startswith("previews/") for name in files)
 
 
+def test_the_card_draws_with_the_layer_that_the_word_was_learned_on() -> None:
+    facts = {"base": "some/model", "clip_skip": "2"}
+    word = Concept("<cat>", {"clip_l": rows(1, 768)}, "sd", provenance=facts)
+    assert "--base some/model --clip-skip 2" in push.model_card(word, "me/x", ())
+
+
 def test_what_lies_beside_a_file_is_published_only_in_a_run(finished: Path) -> None:
     file = finished / "concept.safetensors"
     word = formats.read(file)

@@ -165,7 +165,8 @@ def model_card(concept: Concept, to: str, pictures: tuple[str, ...]) -> str:
     )
     shapes = vector_sizes({key: (len(r), r.shape[1]) for key, r in concept.vectors.items()})
     facts = {"family": concept.family or "not stated", "method": concept.method, "vectors": shapes}
-    draw = command("pseudoword", "generate", prompt, "--concept", to, "--base", base)
+    read = ["--clip-skip", settings["clip_skip"]] if "clip_skip" in settings else []
+    draw = command("pseudoword", "generate", prompt, "--concept", to, "--base", base, *read)
     loading = diffusers.from_hub(for_other_tools(concept), to)
     parts = [
         f"---\n{head.to_yaml()}\n---",
