@@ -433,7 +433,7 @@ def convert(
     In a format without layers, a layered word becomes an ordinary one: the mean of its rows.
 
     Args:
-        source: any embedding file, a run's folder, or a hub id.
+        source: any embedding file, a run's folder, a hub id, or `FILE=TOKEN`.
         out: the file to write; or a folder, for a file for each word of `source`. A file gets a
             number after its name if another file has the name. A text that ends in a slash is a
             folder, dots or not.

@@ -27,6 +27,15 @@ def test_the_suffix_decides_the_format(ending: str, tmp_path: Path) -> None:
     assert back.vectors["clip_l"].equal(L)
 
 
+def test_the_word_is_renamed_as_generate_renames_it(tmp_path: Path) -> None:
+    source = embedding_files.write("a1111", tmp_path)
+    code, _, errors = run("convert", f"{source}=<dog>", tmp_path / "out.pt")
+    assert code == 0, errors
+    assert formats.read(tmp_path / "out.pt").token == "<dog>"
+    code, _, errors = run("convert", f"{source}=", tmp_path / "other.pt")
+    assert (code, "there is no token after the =" in errors) == (2, True)
+
+
 def test_a_slash_at_the_end_says_that_it_is_a_folder(tmp_path: Path) -> None:
     source = embedding_files.write("a1111", tmp_path)
     options = ("--token", "<dog>", "--format", "kohya")

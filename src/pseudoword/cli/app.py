@@ -383,7 +383,10 @@ def inspect_(
 def convert(
     source: Annotated[
         str,
-        typer.Argument(metavar="IN", help="An embedding file, a run's folder, or a hub id."),
+        typer.Argument(
+            metavar="IN",
+            help="An embedding file, a run's folder, or a hub id; FILE=TOKEN renames it.",
+        ),
     ],
     out: Annotated[
         str,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pseudoword import formats
+from pseudoword import formats, lookup
 from pseudoword.concept import Concept
 from pseudoword.config.written_files import ENDINGS, embedding_format
 from pseudoword.data import images
@@ -32,7 +32,9 @@ def convert_file(
     `into_folder` says that `out` is a folder.
     """
     kind = embedding_format(out, name, picture, into_folder=into_folder)
-    files = formats.read_files(sources.locate(source))
+    file, own_token = lookup.split_token(source, "IN")
+    token = own_token if token is None else token
+    files = formats.read_files(sources.locate(file))
     cover = _cover(files[0], picture)
     if not into_folder:
         concept = _adapted(formats.select_concept(files, token), kind, progress)

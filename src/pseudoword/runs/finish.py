@@ -32,7 +32,7 @@ class Trained:
     folder: Path
     effect: float
     """how much the word changes the model's prediction since its initialisation, relative to it;
-    of several words, that of the one which changes it most"""
+    of several words, that of the one which changes it most; NaN if the run was finished before"""
     seconds: float
     """spent in training steps by this call; 0 if the run was finished before"""
     stopped: str | None = None
