@@ -5,9 +5,11 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
+import s3fs
 
 from pseudoword import files
 from pseudoword.errors import SettingsError, StorageError
@@ -161,6 +163,23 @@ def test_an_address_of_no_store_is_refused(address: str, said: str) -> None:
 def test_a_bucket_that_is_not_there_is_told(bucket: str) -> None:
     with pytest.raises(StorageError, match=r"nobody.*cannot be reached"):
         make_queue(f"s3://nobody-{uuid.uuid4().hex}/queue")
+
+
+def test_an_object_of_a_bucket_is_read_in_one_request(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(bucket)
+    store.put("a/b", b"one")
+    asked: list[str] = []
+    call = s3fs.S3FileSystem._call_s3
+
+    async def counted(self: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(method)
+        return await call(self, method, *args, **kwargs)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    assert store.read("a/b") == b"one"
+    assert asked == ["get_object"]
 
 
 def test_buckets_need_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

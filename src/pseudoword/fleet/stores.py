@@ -271,6 +271,7 @@ class BucketStore:
         try:
             # other processes write here, too, so nothing of it may be remembered
             more: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
+            more["max_concurrency"] = 1  # else each read asks for the size of the object first
             self._files, self._root = fsspec.core.url_to_fs(address, **more)
         except ImportError as error:
             raise SettingsError(
