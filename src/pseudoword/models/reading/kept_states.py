@@ -56,12 +56,12 @@ class OneByOne:
         self._kept = {} if kept is None else kept
         self._device = device
         self._length = tokens.ids.shape[1]
-        self._rows = list(_each(tokens, unpadded))
+        self._rows = rows = list(_each(tokens, unpadded))
 
-        @cache
+        @cache  # without `self`: all that the transformer gave would wait for Python's collector
         def output(b: int) -> Any:
             with torch.no_grad():
-                return run(self._rows[b][0])
+                return run(rows[b][0])
 
         self._output = output
 
