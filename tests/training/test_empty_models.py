@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 from pseudoword.api import plan
-from pseudoword.errors import BaseModelError, PseudowordError
+from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.training import empty_models, memory_plan
 from pseudoword.training.memory_plan import Plan
@@ -132,6 +132,15 @@ def test_a_model_whose_counting_failed_is_built_again(
             plan(base=str(base), resolution=64, batch=2)
     assert plan(base=str(base), resolution=64) == first
     assert built == ["sd", "sd"]
+
+
+def test_a_size_that_does_not_work_costs_no_model(base: Path, built: list[str]) -> None:
+    """On a page it may be half of a number that is being typed."""
+    plan(base=str(base), resolution=64)
+    with pytest.raises(SettingsError, match="multiple of"):
+        plan(base=str(base), resolution=51)
+    plan(base=str(base), resolution=64)
+    assert built == ["sd"]
 
 
 def test_threads_plan_at_once_each_with_a_model_of_its_own(

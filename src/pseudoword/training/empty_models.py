@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar, cast
 
+from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.detection import Detected
 from pseudoword.models.family import Family
@@ -59,7 +60,10 @@ class EmptyModel:
 
 @contextmanager
 def lent(found: Detected, place: Placement) -> Iterator[EmptyModel]:
-    """A model for one thread alone, which is kept for the next plan if nothing goes wrong.
+    """A model for one thread alone, which is kept for the next plan.
+
+    Not if counting fails half-way. A size that does not work is found before, and on a page each
+    key that is pressed may give one.
 
     Raises:
         BaseModelError: it cannot be built.
@@ -70,7 +74,15 @@ def lent(found: Detected, place: Placement) -> Iterator[EmptyModel]:
         model = _kept.pop(asked, None)
     if model is None:
         model = EmptyModel(found, place)
-    yield model
+    try:
+        yield model
+    except SettingsError:
+        _keep(asked, model)
+        raise
+    _keep(asked, model)
+
+
+def _keep(asked: Hashable, model: EmptyModel) -> None:
     with _lock:
         _kept[asked] = model
         while len(_kept) > MOST_MODELS:
