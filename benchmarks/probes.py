@@ -8,6 +8,7 @@ thing, are for choosing a ridge and the backgrounds to fit on; the last two, of 
 are for the report. It takes half a minute of one core.
 """
 
+import argparse
 from collections.abc import Sequence
 from statistics import mean
 
@@ -88,6 +89,9 @@ class Trial:
 
 def main() -> None:
     """Print the table of the documentation."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    ).parse_args()
     torch.set_num_threads(1)
     trial = Trial()
     print("| fitted on backgrounds | ridge | style, to choose | name, to choose | style | name |")

@@ -4,6 +4,7 @@ Run `python scripts/example_words.py` after the bundled base model has changed; 
 Each word is in the format of another tool.
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,9 @@ PREVIEW_PX = 128
 
 def main() -> None:
     """Learn them in one pack, and write them."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    ).parse_args()
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, Console() as console:
         configs = [_config(task, Path(folder)) for task in FORMATS]

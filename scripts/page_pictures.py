@@ -3,6 +3,7 @@
 Run `python scripts/page_pictures.py` after the page has changed; it needs chromium and two minutes.
 """
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,9 @@ PHONE = {"width": 390, "height": 844}
 
 def main() -> None:
     """Teach two words, and take a picture of each tab."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    ).parse_args()
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         served = Served(Path(folder) / "workspace")

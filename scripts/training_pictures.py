@@ -3,6 +3,7 @@
 python scripts/training_pictures.py
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -22,6 +23,9 @@ PREVIEWS = (
 
 def main() -> None:
     """Train, and copy the run's own pictures."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    ).parse_args()
     with tempfile.TemporaryDirectory() as folder, Console() as console:
         out = Path(folder) / "run"
         train(

@@ -1,5 +1,6 @@
-"""The scripts in benchmarks/ start as their first lines say."""
+"""The scripts in benchmarks/ and scripts/ start as their first lines say."""
 
+import runpy
 from importlib import import_module
 from pathlib import Path
 
@@ -37,3 +38,18 @@ def test_too_few_or_too_many_are_told_before_the_work(
     with pytest.raises(SystemExit):
         import_module(f"benchmarks.{script}").main()
     assert f"error: {arguments[0]}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["benchmarks/probes.py", "scripts/example_words.py", "scripts/training_pictures.py"],
+)
+def test_who_asks_for_help_gets_it_and_nothing_is_begun(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures of the documentation, and words of the package, would be replaced."""
+    monkeypatch.setattr("sys.argv", [script, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(FOLDER.parent / script), run_name="__main__")
+    assert ended.value.code == 0
+    assert "usage" in capsys.readouterr().out
