@@ -19,7 +19,7 @@ from pseudoword.models.family import Family
 from pseudoword.models.loading import parts
 from pseudoword.report import charts
 from pseudoword.runs import callbacks
-from pseudoword.training import empty_models, learning_rate_finder
+from pseudoword.training import learning_rate_finder
 
 # made once: to make all options of all commands takes longer than most command lines
 vars(typer.testing)["_get_command"] = functools.cache(typer.main.get_command)
@@ -130,13 +130,6 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Not in `tmp_path`: pytest looks through all of them to make one, and many tests need none."""
     monkeypatch.setenv("PSEUDOWORD_CACHE", str(next(caches)))
-
-
-@pytest.fixture(autouse=True)
-def _no_kept_models() -> Iterator[None]:
-    """What a test that changes how memory is counted has made of it, no other test finds."""
-    yield
-    empty_models.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import torch
 from PIL.Image import Image
@@ -78,8 +78,6 @@ class Family(Protocol):
     graphable: bool
     """whether the denoiser can be a CUDA graph: it does the same for all batches of a shape, and
     nothing that it needs is in main memory"""
-    keeps_tables: bool
-    """whether its denoiser keeps what it has computed for a size of pictures"""
     source: BaseSource
     placement: Placement
     noise_schedule: NoiseSchedule
@@ -119,24 +117,6 @@ class Family(Protocol):
     @property
     def defaults(self) -> DrawingDefaults:
         """How it is drawn by default."""
-        ...
-
-    def sharing_parts(self) -> Self:
-        """The same model, with the same parts but for the VAE.
-
-        It has what this one has computed so far; what either computes later, the other has not.
-        """
-        ...
-
-    def checkpointed(self) -> AbstractContextManager[None]:
-        """While open, it computes activations again, as if it were placed with `checkpointing`."""
-        ...
-
-    def with_blocks_away(self) -> AbstractContextManager[None]:
-        """While open, its blocks come when they are run, as if placed with `offload_blocks`.
-
-        Only of a model without numbers, whose blocks need not be moved back.
-        """
         ...
 
     def modules(self) -> Mapping[str, torch.nn.Module]:

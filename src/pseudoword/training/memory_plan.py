@@ -27,6 +27,7 @@ from pseudoword.models.compute.block_offload import blocks_of
 from pseudoword.models.compute.frozen_layers import can_pack, packed_nbytes
 from pseudoword.models.compute.live_memory import count_peak, nbytes
 from pseudoword.models.compute.precision import shapes_of
+from pseudoword.models.detection import Detected
 from pseudoword.models.family import Family
 from pseudoword.models.loading import devices, single_file_configs
 from pseudoword.models.loading.quantisation import quantized_layers
@@ -34,8 +35,7 @@ from pseudoword.models.picture_size import picture_size
 from pseudoword.models.reading.text_encoder import watched
 from pseudoword.placeholders import pack_placeholder
 from pseudoword.text import reason
-from pseudoword.training import empty_models, encoded_prompts, loss
-from pseudoword.training.empty_models import EmptyModel
+from pseudoword.training import encoded_prompts, loss
 from pseudoword.training.encoded_prompts import PromptsOfWord
 
 PROCESS_NBYTES = 600 << 20
@@ -112,40 +112,34 @@ def plan_memory(config: PlanConfig) -> Plan:
     """
     place = base_model.placement(config, empty=True)
     found = detection.detect(_of_published_size(config))
-    with empty_models.lent(found, replace(place, quantize="none")) as model:
-        return _planned(config, model, found.recognised_by)
-
-
-def _planned(config: PlanConfig, model: EmptyModel, recognised_by: str) -> Plan:
-    family = model.family
+    family = base_model.build(found, place)
     side, _ = picture_size(
         config.resolution,
         own=family.resolution,
         multiple_of=family.resolution_step,
         model=config.base,
     )
+    modules: dict[str, nn.Module] = dict(family.modules())
+    parts = {name: nbytes(module) for name, module in modules.items()}
     device = devices.device(config.device)
     where = shapes_of(device)
     with where, _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
-        peaks = _peaks(model, side, config, device)
-        gone = _not_needed_in_training(model, config)
-    modules = model.once("modules", lambda: dict(family.sharing_parts().modules()))
-    parts = model.once("parts", lambda: {name: nbytes(module) for name, module in modules.items()})
+        peaks = _peaks(found, family, side, config)
+        gone = _not_needed_in_training(family, config)
     without_vae = [module for name, module in modules.items() if name != "vae"]
     in_training = [module for name, module in modules.items() if name not in {"vae", *gone}]
-    dtype = family.placement.dtype
-    packed = [module for module in without_vae if can_pack(module, device, dtype)]
+    packed = [module for module in without_vae if can_pack(module, device, place.dtype)]
     drawing = sum(packed_nbytes(module, False) for module in packed)
     all_parts = sum(parts.values()) + PROCESS_NBYTES
     return Plan(
         base=config.base,
         family=family.name,
-        recognised_by=recognised_by,
+        recognised_by=found.recognised_by,
         resolution=side,
         batch=config.batch,
         method=config.method,
-        dtype=str(dtype).removeprefix("torch."),
-        parts=dict(parts),
+        dtype=str(place.dtype).removeprefix("torch."),
+        parts=parts,
         encode_nbytes=all_parts + peaks.encode,
         train=[
             _need(in_training, packed, quantize, checkpointing, step)
@@ -166,55 +160,24 @@ def _of_published_size(config: PlanConfig) -> PlanConfig:
     return config.model_copy(update={"base": str(single_file_configs.folder(config.base))})
 
 
-def _peaks(model: EmptyModel, side: int, config: PlanConfig, device: torch.device) -> _Peaks:
-    """Count them for pictures of `side` pixels, as if on `device`.
-
-    What a model computes once, such as a table, is counted in each kind of work that begins with a
-    model of its own.
-    """
-    method, after, batch = config.method, config.output_embedding, config.batch
-    pictures = side, device.type
-    samples = *pictures, batch, after
-    latents, encode, draw, drawn = model.once(pictures, lambda: _of_one_picture(model, side))
-
-    def step() -> int:
-        return _step(drawn.sharing_parts(), several, method, after)
-
-    def step_checkpointing() -> int:
-        family = model.as_built()
-        with family.checkpointed():
-            return _step(family, several, method, after)
-
-    def step_offloaded() -> int:
-        family = model.as_built()
-        with family.with_blocks_away():
-            return _step(family, several, "classic", after)
-
-    several = latents.repeat(batch, 1, 1, 1)
+def _peaks(found: Detected, family: Family, side: int, config: PlanConfig) -> _Peaks:
+    """Count them for pictures of `side` pixels."""
+    after = config.output_embedding
+    sparing = base_model.build(found, replace(family.placement, checkpointing=True))
+    with_blocks_away = base_model.build(found, replace(family.placement, offload_blocks=True))
+    latents = _latents(family, side, config.batch)
     return _Peaks(
-        encode,
-        draw,
-        model.once((*samples, method, "step"), step),
-        model.once((*samples, method, "step_checkpointing"), step_checkpointing),
-        model.once((*samples, "step_offloaded"), step_offloaded),
+        encode=_encode(family, side),
+        draw=_draw(family, side),
+        step=_step(family, latents, config.method, after),
+        step_checkpointing=_step(sparing, latents, config.method, after),
+        step_offloaded=_step(with_blocks_away, latents, "classic", after),
     )
 
 
-def _of_one_picture(model: EmptyModel, side: int) -> tuple[torch.Tensor, int, int, Family]:
-    """Its latents, the bytes to encode it and to draw it, and the model that has done so."""
-    family = model.as_built()
-    family.modules()  # with the VAE
-    with count_peak():
-        latents = _latents(family, side, 1)
-    return latents, _encode(family, side), _draw(family, side), family
-
-
-def _not_needed_in_training(model: EmptyModel, config: PlanConfig) -> Sequence[str]:
+def _not_needed_in_training(family: Family, config: PlanConfig) -> Sequence[str]:
     """The text encoders that leave memory once all prompts are encoded, if they do."""
-    if not config.output_embedding:
-        return ()
-    family = model.family.sharing_parts()
-    return model.once("freed", lambda: encoded_prompts.freed(family, [_rows(family, True)]))
+    return encoded_prompts.freed(family, [_rows(family, True)]) if config.output_embedding else ()
 
 
 @contextmanager

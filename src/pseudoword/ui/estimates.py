@@ -44,11 +44,8 @@ def estimate(workspace: Workspace, config: TrainConfig) -> Estimate:
 
 
 def _plan(config: PlanConfig) -> "api.Plan":
-    """What memory is needed; counted once, as the page asks after each change of a control.
-
-    Each plan says what every way to quantise needs.
-    """
-    asked = config.model_dump_json(exclude={"quantize"}), _state_of(Path(config.base))
+    """What memory is needed; counted once, as the page asks after each change of a control."""
+    asked = config.model_dump_json(), _state_of(Path(config.base))
     plan = _plans.get(asked)
     if plan is None:
         libraries.ready()

@@ -1,7 +1,6 @@
-"""Functions that replace a layer's `forward`: they go with the model, or after a while."""
+"""A model that is let go of leaves memory at once."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from weakref import finalize
 
 from torch import nn
@@ -21,16 +20,3 @@ def free_at_once(model: nn.Module) -> None:
 def _forget_forwards(parts: Iterable[nn.Module]) -> None:
     for part in parts:
         part.__dict__.pop("forward", None)
-
-
-@contextmanager
-def forwards_put_back(*models: nn.Module) -> Iterator[None]:
-    """While open, the `forward`s in `models` may be replaced; then they are what they were."""
-    before = [(part, vars(part).get("forward")) for one in models for part in one.modules()]
-    try:
-        yield
-    finally:
-        _forget_forwards(part for part, _ in before)
-        for part, forward in before:
-            if forward is not None:
-                vars(part)["forward"] = forward

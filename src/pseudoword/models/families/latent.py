@@ -1,20 +1,15 @@
 """What families of latent diffusion models share, whatever their denoiser."""
 
-import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pseudoword.errors import SettingsError
 from pseudoword.models.autoencoder import Autoencoder
-from pseudoword.models.compute.block_offload import keep_away
-from pseudoword.models.compute.checkpointing import checkpoint_blocks
-from pseudoword.models.compute.letting_go import forwards_put_back
 from pseudoword.models.families.drawing import DiffusersDrawing
 from pseudoword.models.family import Condition, MicroConditioning, Moments
 from pseudoword.models.flow import Flow
@@ -43,7 +38,6 @@ class LatentFamily(DiffusersDrawing):
     """what messages call it"""
     reads_weights: bool
     graphable = True
-    keeps_tables = False
     skips_layers = False
     """whether people draw with models of it that read a text encoder's layer before the last"""
     autoencoder_kind: type[Autoencoder] = Autoencoder
@@ -104,34 +98,6 @@ class LatentFamily(DiffusersDrawing):
     def checkpointing(self) -> Sequence[Callable[..., Any]]:
         """A function in the place of diffusers' own that computes a block again, if any."""
         return ()
-
-    def sharing_parts(self) -> Self:
-        other = copy.copy(self)
-        other.noise_schedule = copy.deepcopy(self.noise_schedule)
-        other.autoencoder = copy.copy(self.autoencoder)
-        other.encoders = {key: copy.copy(encoder) for key, encoder in self.encoders.items()}
-        return other
-
-    @contextmanager
-    def checkpointed(self) -> Iterator[None]:
-        models = [encoder.model for encoder in self.encoders.values()]
-        with forwards_put_back(*models):
-            for one, model in zip(self._encoders_in(self.parts), models, strict=True):
-                if one.reads is not None:
-                    checkpoint_blocks(model)
-            self.denoiser.enable_gradient_checkpointing(*self.checkpointing())
-            try:
-                yield
-            finally:
-                self.denoiser.disable_gradient_checkpointing()
-
-    @contextmanager
-    def with_blocks_away(self) -> Iterator[None]:
-        models = [*(encoder.model for encoder in self.encoders.values()), self.denoiser]
-        with forwards_put_back(*models):
-            for model in models:
-                keep_away(model, self.device)
-            yield
 
     @abstractmethod
     def make_noise_schedule(self) -> NoiseSchedule:

@@ -71,7 +71,6 @@ class QwenImage(PackedFamily):
     pipelines = (PIPELINE,)
     kind = "QwenImageTransformer2DModel"
     graphable = False
-    keeps_tables = True
     usual_guidance = 4.0
     text_encoders = (
         EncoderPart(

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,11 +41,6 @@ class UNetFamily(LatentFamily):
     def __init__(self, source: BaseSource, placement: Placement) -> None:
         self._blanks: dict[tuple[int, ...], Tensor] = {}
         super().__init__(source, placement)
-
-    def sharing_parts(self) -> Self:
-        other = super().sharing_parts()
-        other._blanks = dict(self._blanks)
-        return other
 
     def load_denoiser(self) -> Any:
         from diffusers import UNet2DConditionModel

@@ -32,7 +32,6 @@ class ZImage(TransformerFamily):
     pipelines = ("ZImagePipeline",)
     kind = "ZImageTransformer2DModel"
     graphable = False
-    keeps_tables = True
     states_size = False
     usual_guidance = 6.0
     text_encoders = (
