@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -369,6 +370,15 @@ def test_a_wrong_value_is_told_in_the_same_words_for_all_settings(
     assert said in complained
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard, also where the tests run in the background of a shell that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_while_it_is_imported_ends_it_quietly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -380,19 +390,16 @@ def test_ctrl_c_while_it_is_imported_ends_it_quietly(
                 with contextlib.suppress(KeyboardInterrupt):
                     signal.raise_signal(signal.SIGINT)
 
-    usual = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(os, "_exit", sys.exit)
     monkeypatch.delitem(sys.modules, "pseudoword.cli.app")
     monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
-    try:
-        with pytest.raises(SystemExit) as stopped:
-            main()
-    finally:
-        signal.signal(signal.SIGINT, usual)
+    with pytest.raises(SystemExit) as stopped:
+        main()
     assert stopped.value.code == 130
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_leaves_the_signal_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     handled: list[object] = []
     monkeypatch.setattr(
