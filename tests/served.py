@@ -97,22 +97,10 @@ def keep_picture(page: Page, path: Path) -> None:
         shot.convert("RGB").quantize(256).save(path, optimize=True)
 
 
-_ports: list[int] = []
-
-
 def free_port() -> int:
-    """A port that nobody listens at: one of before, for which the browser has Gradio's files."""
-    for port in _ports:
-        with contextlib.suppress(OSError):
-            return _bound(port)
-    _ports.append(_bound(0))
-    return _ports[-1]
-
-
-def _bound(port: int) -> int:
+    """A port that nobody listens at."""
     with socket.socket() as free:
-        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        free.bind(("127.0.0.1", port))
+        free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
 
 
