@@ -57,12 +57,13 @@ def test_options_are_called_as_arguments(said: str, told: str) -> None:
 def test_errors_name_arguments_in_python_and_options_elsewhere(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
+    wrong: Any = "many"
     with pytest.raises(SettingsError, match=r"^`steps`: should be"):
-        pseudoword.train(pictures, "<toy>", steps="many")
+        pseudoword.train(pictures, "<toy>", steps=wrong)
     with pytest.raises(SettingsError, match=r"^`concepts`: .*; did you mean `concept`\?$"):
-        pseudoword.generate("a <toy>", concepts=["toy.safetensors"])
+        pseudoword.generate("a <toy>", **{"concepts": ["toy.safetensors"]})  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=r"^--steps: should be"):
-        api.train(pictures, "<toy>", steps="many")
+        api.train(pictures, "<toy>", steps=wrong)
     quick: dict[str, Any] = {"init": "cat", "base": base, "batch": 2, "preview": "none"}
     quick["out"] = tmp_path / "run"
     pseudoword.train(pictures, "<toy>", steps=1, **quick)

@@ -155,7 +155,7 @@ def test_what_is_not_there_is_told_before_anything_is_loaded(
     out = tmp_path.parent / f"{tmp_path.name}-out"
     usual = {"pictures": pictures, "out": out, "folder": pictures.parent}
     given = {one: value for one, value in usual.items() if one in taken} | WRONG[name]
-    if "concept" in taken and "prompt" not in taken:
+    if name == "evaluate":
         given["concept"] = WORD
     with pytest.raises(PseudowordError, match=r"nowhere|DMP|adamm"):
         function(**given)

@@ -12,7 +12,7 @@ types, defaults and help. Whatever a user can put right is a `PseudowordError`; 
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from PIL.Image import Image
 
@@ -48,6 +48,17 @@ from pseudoword.config.written_files import is_folder
 from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.fleet.view import QueuedWord
 from pseudoword.fleet.worker import Worked
+from pseudoword.keywords import (
+    BenchSettings,
+    EvaluateSettings,
+    GenerateSettings,
+    LoadSettings,
+    PlanSettings,
+    PrepareSettings,
+    TrainManySettings,
+    TrainSettings,
+    WorkSettings,
+)
 from pseudoword.lookup import path_argument
 from pseudoword.progress import Progress, Silent
 from pseudoword.report import word_sheet
@@ -105,7 +116,7 @@ def train(
     allow_changes: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[TrainSettings],
 ) -> Trained:
     """Learn the new word `token` from `pictures`, by textual inversion.
 
@@ -122,7 +133,8 @@ def train(
         overwrite: replace files in the output folder that no run has written.
         progress: shows what is going on.
         **settings: any other field of `pseudoword.config.TrainConfig`, also by the name that
-            another trainer has for it (`config.aliases`). `base` may be a model in memory (`load`).
+            another trainer has for it (`config.aliases`), which type checkers do not know. `base`
+            may be a model in memory (`load`).
 
     Returns:
         The run. Its `concept.vectors` holds, for each text encoder, float32 rows `[n, width]` on
@@ -138,12 +150,10 @@ def train(
         KeyboardInterrupt: on Ctrl-C and other signals, after the state is saved.
         PseudowordError: anything else that the user can put right.
     """
-    if pictures is not None:
-        settings["pictures"] = pictures
-    if token is not None:
-        settings["token"] = token
+    own = {"pictures": pictures, "token": token}
+    own = {name: value for name, value in own.items() if value is not None}
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
-    with settings_and_base(TrainConfig, settings) as (given, family):
+    with settings_and_base(TrainConfig, {**settings, **own}) as (given, family):
         one = TrainConfig.gather(_optional_path(config, "--config"), **given)
         _there(one)
         (done,) = learn([one], progress or Silent(), options, family)
@@ -203,7 +213,7 @@ def train_many(
     allow_changes: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[TrainManySettings],
 ) -> list[Trained]:
     """Learn a word from each folder in `folder`: `cat/` teaches `<cat>`. Or those of a list.
 
@@ -248,7 +258,7 @@ def submit(
     *folders: str | Path,
     config: str | Path | None = None,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[TrainManySettings],
 ) -> list[str]:
     """Put a word of each folder in `folders` into a queue, for workers to learn.
 
@@ -278,7 +288,9 @@ def submit(
 
 
 @checked
-def work(queue: str | Path, *, progress: Progress | None = None, **settings: Any) -> Worked:
+def work(
+    queue: str | Path, *, progress: Progress | None = None, **settings: Unpack[WorkSettings]
+) -> Worked:
     """Be a worker of a queue: learn words until all are done.
 
     Start as many workers as there are machines or GPUs. A worker may be killed at any instant: the
@@ -335,7 +347,10 @@ def queue(
 
 @checked
 def load(
-    base: str | Path = "emoji", *, progress: Progress | None = None, **settings: Any
+    base: str | Path = "emoji",
+    *,
+    progress: Progress | None = None,
+    **settings: Unpack[LoadSettings],
 ) -> Loaded:
     """Put a base model into memory, for several calls: loading a large one takes long.
 
@@ -366,7 +381,7 @@ def generate(
     concept: Concepts = (),
     token: str | Sequence[str | None] | None = None,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[GenerateSettings],
 ) -> list[Image]:
     """Draw `prompt`, which may hold the tokens of the concepts.
 
@@ -497,7 +512,7 @@ def prepare(
     caption_model: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[PrepareSettings],
 ) -> Prepared:
     """Show what `train` would see of `pictures` (crops, masks, captions), and suggest settings.
 
@@ -564,7 +579,7 @@ def evaluate(
     token: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[EvaluateSettings],
 ) -> Evaluation:
     """Measure how similar a word's pictures are to true pictures, and to their prompts.
 
@@ -595,7 +610,7 @@ def evaluate(
 
 @checked
 def bench(
-    *, overwrite: bool = False, progress: Progress | None = None, **settings: Any
+    *, overwrite: bool = False, progress: Progress | None = None, **settings: Unpack[BenchSettings]
 ) -> Comparison:
     """Compare settings of `train` on words whose true pictures are known.
 
@@ -620,7 +635,7 @@ def bench(
     return compare(_there(BenchConfig.check(**settings)), progress or Silent(), overwrite=overwrite)
 
 
-def plan(**settings: Any) -> Plan:
+def plan(**settings: Unpack[PlanSettings]) -> Plan:
     """Plan how much memory a base model needs for training and drawing, without loading it.
 
     Args:

@@ -10,11 +10,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, get_args, get_type_hints
 
 from pseudoword import config
 from pseudoword.config.aliases import names_of
 from pseudoword.errors import PseudowordError, StoppedError, is_out_of_memory
+from pseudoword.keywords import KINDS
 from pseudoword.process_wide import ProcessWide, without_notices
 from pseudoword.progress import Logged, PassedOn, Progress
 from pseudoword.runs.interrupt import Interrupted
@@ -54,6 +55,27 @@ def in_python(text: str) -> str:
         line if _COMMAND.search(line) else _OPTION.sub(_argument, _WRONG.sub(_name, line))
         for line in text.split("\n")
     )
+
+
+def _listed(function: Callable[..., object]) -> inspect.Signature:
+    """Its signature, in which the settings are arguments: so notebooks and shells complete them.
+
+    `**settings` stays: it takes them by the names of other trainers, too.
+    """
+    written = inspect.signature(function)
+    taken = get_type_hints(function).get("settings")
+    if taken is None:
+        return written
+    (of,) = get_args(taken)
+    defaults = KINDS[of].model_construct().model_dump(mode="json")
+    settings = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=hint
+        )
+        for name, hint in get_type_hints(of).items()
+    ]
+    *own, others = written.parameters.values()
+    return written.replace(parameters=[*own, *settings, others])
 
 
 def _name(found: re.Match[str]) -> str:
@@ -202,5 +224,6 @@ def for_python(function: Callable[P, R]) -> Callable[P, R]:
                 _forget_locals(error, earlier)
             raise
 
+    called.__signature__ = _listed(function)  # type: ignore[attr-defined]
     called.__module__ = "pseudoword"  # where pickle finds it, as other processes need
     return called

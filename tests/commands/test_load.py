@@ -125,11 +125,12 @@ def test_another_model_than_that_in_memory_is_refused(
 def test_the_same_settings_by_other_names_are_those_of_the_model(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    model = pseudoword.load(base, mixed_precision="no", gradient_checkpointing=True)
+    theirs: dict[str, Any] = {"mixed_precision": "no"}
+    model = pseudoword.load(base, gradient_checkpointing=True, **theirs)
+    theirs = {"pretrained_model_name_or_path": model}
     run = pseudoword.train(
-        pictures, "<cat>", pretrained_model_name_or_path=model, dtype="float32",
-        out=tmp_path / "run", **SHORT,
-    )  # fmt: skip
+        pictures, "<cat>", dtype="float32", out=tmp_path / "run", **theirs, **SHORT
+    )
     config = TrainConfig.gather(run.folder / "config.toml")
     assert (config.dtype, config.gradient_checkpointing) == ("float32", True)
 

@@ -14,6 +14,7 @@ from pseudoword import api, formats
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
+from pseudoword.config.method import MethodName
 from pseudoword.errors import ConceptError, RunFolderError
 from pseudoword.methods import METHODS
 from pseudoword.methods.layered import Layered
@@ -48,7 +49,7 @@ def end_to_end(word: dict[str, Tensor]) -> Tensor:
 
 
 def test_a_run_that_was_cut_ends_with_the_same_bytes_and_draws(
-    method: str, any_base: Path, pictures: Path, tmp_path: Path
+    method: MethodName, any_base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     family = base_model.load_named(str(any_base), "cpu")
     if not can_learn(method, family):
@@ -76,7 +77,7 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes_and_draws(
     assert with_word.tobytes() != without.tobytes()
 
 
-def test_it_learns(method: str, any_family: Family, pictures: Path) -> None:
+def test_it_learns(method: MethodName, any_family: Family, pictures: Path) -> None:
     if not can_learn(method, any_family):
         return
     one = train_state(any_family, pictures, method=method, **SETTINGS, steps=20)
@@ -113,7 +114,7 @@ def test_words_of_all_methods_share_a_pack_and_are_learned_as_alone(
 
 @pytest.mark.usefixtures("short_range_test")
 def test_it_goes_on_from_a_word_in_a_file_and_finds_a_rate(
-    method: str, base: Path, pictures: Path, tmp_path: Path
+    method: MethodName, base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"base": str(base), "steps": 2, "preview": (), "batch": 2}
     first = api.train(
@@ -130,7 +131,7 @@ def test_it_goes_on_from_a_word_in_a_file_and_finds_a_rate(
 
 
 def test_timesteps_that_move_its_word_are_found(
-    method: str, family: Family, pictures: Path
+    method: MethodName, family: Family, pictures: Path
 ) -> None:
     one = train_state(family, pictures, method=method, **SETTINGS)
     (density,) = importance.densities(family, [(one.data, one.word())])
@@ -139,7 +140,7 @@ def test_timesteps_that_move_its_word_are_found(
 
 
 def test_the_method_of_a_run_cannot_change(
-    method: str, family: Family, pictures: Path, tmp_path: Path
+    method: MethodName, family: Family, pictures: Path, tmp_path: Path
 ) -> None:
     checkpoint.save(tmp_path, train_state(family, pictures, method=method, **SETTINGS), {})
     other = next(name for name in METHODS if name != method)

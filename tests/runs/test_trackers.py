@@ -12,6 +12,7 @@ from PIL import Image
 from support import Notes
 
 from pseudoword.api import train
+from pseudoword.config.callbacks import Log
 from pseudoword.errors import RunFolderError, SettingsError
 
 SETTINGS: dict[str, Any] = {"init": "cat", "steps": 3, "batch": 2, "evaluate_every": 2}
@@ -80,7 +81,7 @@ def test_tensorboard_reads_the_numbers_and_the_previews(
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
 def test_hosted_trackers_get_settings_metrics_and_previews(
-    name: str, base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: Log, base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = StandIn()
     monkeypatch.setitem(sys.modules, name, module)
@@ -138,10 +139,17 @@ def test_a_tracker_that_cannot_be_opened_is_an_error_before_the_first_step(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", Broken("init"))
-    opened, log = StandIn(), ["trackio", "wandb"]
+    opened = StandIn()
     monkeypatch.setitem(sys.modules, "trackio", opened)
     with pytest.raises(SettingsError, match="--log wandb does not work: the network is gone"):
-        train(pictures, "<cat>", base=str(base), out=tmp_path / "run", log=log, **SETTINGS)
+        train(
+            pictures,
+            "<cat>",
+            base=str(base),
+            out=tmp_path / "run",
+            log=["trackio", "wandb"],
+            **SETTINGS,
+        )
     assert opened.finished
     assert not (tmp_path / "run" / "log.jsonl").exists()
 

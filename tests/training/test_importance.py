@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -159,7 +159,7 @@ def test_a_short_run_that_did_measure_goes_on_with_what_it_measured(
 def test_a_run_remembers_it_and_goes_on_with_it(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def learn(out: str, spread: str) -> Trained:
+    def learn(out: str, spread: Literal["uniform", "importance"]) -> Trained:
         return train(
             pictures, "<cat>", base=str(base), init="cat", batch=8, preview=(), steps=10,
             checkpoint_every=5, timestep_sampling=spread, out=tmp_path / out,

@@ -82,7 +82,7 @@ def parsed(kind: type, parse: Callable[[str], Any]) -> PlainValidator:
             return parse(value)
         raise PydanticCustomError("text", "Input should be a text")
 
-    return PlainValidator(read)
+    return PlainValidator(read, json_schema_input_type=str)
 
 
 def flag(field: str) -> str:
@@ -137,8 +137,7 @@ def _side_of_square(value: Any, info: ValidationInfo) -> Any:
     return sides[1]
 
 
-def a_path(value: Any) -> Any:
-    """A `Path` as text that is taken for nothing but a path."""
+def _as_text(value: Any) -> Any:
     if not isinstance(value, Path):
         return value
     text = str(value)
@@ -156,7 +155,10 @@ SideOfSquare = Annotated[int | None, SIDE_PX, BeforeValidator(_side_of_square)]
 Name = Annotated[str, BeforeValidator(_filled)]
 """Something that is known by name."""
 
-Place = Annotated[Name, BeforeValidator(a_path), AfterValidator(at_home)]
+A_PATH = BeforeValidator(_as_text, json_schema_input_type=str | Path)
+"""Takes a `Path`, too, which is text then that is taken for nothing but a path."""
+
+Place = Annotated[Name, A_PATH, AfterValidator(at_home)]
 """Something that is known by name or found at a path, where `~` is the home folder."""
 
 FilePath = Annotated[

@@ -135,5 +135,7 @@ def _read(value: object) -> Rates | Auto:
     raise PydanticCustomError("rates", "Input should be a number, rates as text, or auto")
 
 
-LearningRate = Annotated[Rates | Auto, PlainValidator(_read), AS_WRITTEN]
+LearningRate = Annotated[
+    Rates | Auto, PlainValidator(_read, json_schema_input_type=float | str), AS_WRITTEN
+]
 """Rates, or `AUTO`; written to a file as the user wrote it."""

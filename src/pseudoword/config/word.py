@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pseudoword import lookup
 from pseudoword.config.aliases import Alias
-from pseudoword.config.fields import AUTO, OFTEN, Auto, a_path, at_home
+from pseudoword.config.fields import A_PATH, AUTO, OFTEN, Auto, at_home
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.placeholders import check_token
@@ -83,7 +83,7 @@ class WordSettings(Settings):
 
     init: Annotated[
         str,
-        BeforeValidator(a_path),
+        A_PATH,
         AfterValidator(at_home),
         OFTEN,
         Alias("initializer_token", "init_word", "weights"),
