@@ -11,6 +11,7 @@ types, defaults and help. Whatever a user can put right is a `PseudowordError`; 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -153,10 +154,9 @@ def train(
     own = {"pictures": pictures, "token": token}
     own = {name: value for name, value in own.items() if value is not None}
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
-    with settings_and_base(TrainConfig, {**settings, **own}) as (given, family):
-        one = TrainConfig.gather(_optional_path(config, "--config"), **given)
-        _there(one)
-        (done,) = learn([one], progress or Silent(), options, family)
+    gather = partial(TrainConfig.gather, _optional_path(config, "--config"))
+    with settings_and_base(gather, {**settings, **own}) as (one, family):
+        (done,) = learn([_there(one)], progress or Silent(), options, family)
     return done
 
 
@@ -405,9 +405,8 @@ def generate(
         PromptError: the prompt cannot be used as it is written.
         BaseModelError: the base model or a LoRA cannot be loaded.
     """
-    with settings_and_base(GenerateConfig, settings) as (given, family):
-        config = _there(GenerateConfig.check(**given))
-        return draw_pictures(prompt, config, concept, token, progress or Silent(), family)
+    with settings_and_base(GenerateConfig.check, settings) as (config, family):
+        return draw_pictures(prompt, _there(config), concept, token, progress or Silent(), family)
 
 
 @checked
@@ -601,10 +600,10 @@ def evaluate(
     Raises:
         PseudowordError: a file, a picture or a setting does not work; the message says which.
     """
-    with settings_and_base(EvaluateConfig, settings) as (given, family):
-        config = _there(EvaluateConfig.check(pictures=pictures, **given))
+    given = {**settings, "pictures": pictures}
+    with settings_and_base(EvaluateConfig.check, given) as (config, family):
         return evaluate_word(
-            concept, token, config, progress or Silent(), family, overwrite=overwrite
+            concept, token, _there(config), progress or Silent(), family, overwrite=overwrite
         )
 
 

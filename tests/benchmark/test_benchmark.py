@@ -30,6 +30,7 @@ from pseudoword.benchmark.scoring import (
 )
 from pseudoword.benchmark.tasks import Task, TaskSet
 from pseudoword.config import BenchConfig, TrainConfig
+from pseudoword.config.bench import MOST_CONCEPTS
 from pseudoword.config.variants import parse_variant
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.progress import Silent
@@ -68,7 +69,9 @@ def scorer() -> Scorer:
 
 def test_the_artwork_holds_forty_unknown_and_forty_known_things() -> None:
     art = artwork.load()
-    assert (len(art.held_out), len(art.known)) == (40, 40)
+    assert len(art.held_out) == len(art.known) == MOST_CONCEPTS
+    with pytest.raises(SettingsError, match="--concepts: should be less than or equal to 40"):
+        BenchConfig.check(concepts=MOST_CONCEPTS + 1)
     assert len(art.styles) == 6
     assert art.new_style not in art.styles
     assert all(len(art.styles_of(thing)) >= 4 for thing in art.things)

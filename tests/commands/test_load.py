@@ -135,6 +135,19 @@ def test_the_same_settings_by_other_names_are_those_of_the_model(
     assert (config.dtype, config.gradient_checkpointing) == ("float32", True)
 
 
+def test_a_file_of_settings_may_name_another_base_but_no_other_clip_skip(
+    model: pseudoword.Loaded, base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    file, words = tmp_path / "a.toml", {"out": tmp_path / "run", **SHORT}
+    file.write_text("base = 'emoji'\nclip_skip = 2\n")
+    with pytest.raises(SettingsError, match="`clip_skip`: should be 1, as for the base model in"):
+        pseudoword.train(pictures, "<cat>", config=file, base=model, **words)
+    file.write_text("base = 'emoji'\nbatch = 2\n")
+    run = pseudoword.train(pictures, "<cat>", config=file, base=model, **words)
+    config = TrainConfig.gather(run.folder / "config.toml")
+    assert (config.base, config.batch) == (str(base), 2)
+
+
 def test_what_the_model_is_may_be_asked_for_and_auto_is_what_it_is(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:

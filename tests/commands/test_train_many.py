@@ -9,10 +9,11 @@ from support import Notes, Unplugged, everything, run
 from pseudoword import formats
 from pseudoword.api import Trained, train_many
 from pseudoword.config.word_folders import token_of
-from pseudoword.errors import PromptError, PseudowordError, TrainingError
+from pseudoword.errors import PromptError, PseudowordError, StorageError, TrainingError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Silent
+from pseudoword.report import picture_output
 from pseudoword.runs import checkpoint
 from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.training import loop, step
@@ -221,6 +222,20 @@ def test_a_word_that_fails_stops_no_other_one(base: Path, tmp_path: Path) -> Non
         picture.write_bytes((tmp_path / "mended" / "b" / picture.name).read_bytes())
     done = learn(base, folder, out, pack=4)
     assert [one.seconds > 0 for one in done] == [False, True, False, False]
+
+
+def test_which_word_failed_is_told_also_where_the_sheet_of_the_others_cannot_be_written(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(picture_output, "write", full)
+    folder = words(tmp_path / "words", "a")
+    (folder / "b").mkdir()
+    with pytest.raises(TrainingError, match=r"1 of 2 words.*\n<b>: ") as caught:
+        learn(base, folder, tmp_path / "out")
+    assert caught.value.__notes__ == ["There is no sheet of the others: the disk is full"]
 
 
 def test_an_empty_folder_is_told_first_and_stops_no_other_word(base: Path, tmp_path: Path) -> None:

@@ -1,17 +1,21 @@
 """`load`: a base model that stays in memory for several calls."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import RLock
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from pseudoword.config import LoadConfig, Settings, TrainConfig, flag
+from pseudoword.config import LoadConfig, flag
+from pseudoword.config.aliases import names_of
+from pseudoword.config.base_choice import BaseChoice
 from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.loading import devices
 from pseudoword.progress import Progress
 from pseudoword.text import brief
+
+C = TypeVar("C", bound=BaseChoice)
 
 
 class Loaded:
@@ -48,40 +52,30 @@ class Loaded:
         with self._turn:
             yield self._family
 
-    def settings_with(self, kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of a call, completed by those of this model that such calls have.
+    @property
+    def base(self) -> str:
+        """The model's name, as it was given."""
+        return self._config.base
 
-        Raises:
-            SettingsError: one asks for something else than this model.
-        """
-        own = self._config.model_dump()
-        named = {name: value for name, value in kind.own_names(given).items() if name != "base"}
-        asked = LoadConfig.check(**{name: named[name] for name in own if name in named})
-        self._check(asked, named, offload=bool(named.get("offload")))
-        return named | {name: own[name] for name in own if name in kind.model_fields}
-
-    def completed(self, config: TrainConfig) -> TrainConfig:
+    def completed(self, config: C) -> C:
         """These settings, with those of this model where nothing else was given.
 
         Raises:
             SettingsError: one asks for something else than this model.
         """
-        self._check(config, config.model_fields_set, offload=config.offload)
-        own = self._config.model_dump()
-        return config.model_copy(update={name: own[name] for name in LoadConfig.model_fields})
-
-    def _check(self, asked: Settings, names: Collection[str], *, offload: bool) -> None:
-        if offload:
+        if getattr(config, "offload", False):
             raise SettingsError(
                 "--offload: the base model is in memory already. Leave it out, or give the name of "
                 "the base model."
             )
-        for name in LoadConfig.model_fields:
-            if name in names and not self._is_so(name, value := getattr(asked, name)):
+        own = self._config.model_dump(include=set(type(config).model_fields))
+        for name in own.keys() & config.model_fields_set:
+            if not self._is_so(name, value := getattr(config, name)):
                 raise SettingsError(
                     f"{flag(name)}: should be {brief(self._told(name))}, as for the base model in "
                     f"memory, got {brief(value)}"
                 )
+        return config.model_copy(update=own)
 
     def _is_so(self, name: str, asked: object) -> bool:
         """Whether this model is as asked for: `auto` leaves it to the model, whatever it is."""
@@ -115,17 +109,21 @@ def load_base(config: LoadConfig, progress: Progress) -> Loaded:
 
 @contextmanager
 def settings_and_base(
-    kind: type[Settings], given: Mapping[str, Any]
-) -> Iterator[tuple[Mapping[str, Any], Family | None]]:
+    check: Callable[..., C], given: Mapping[str, Any]
+) -> Iterator[tuple[C, Family | None]]:
     """The settings of a call, and the base model if it is in memory already.
 
+    Args:
+        check: makes the settings of what was given, and perhaps of a file.
+        given: what was given; `base` may be a `Loaded`.
+
     Raises:
-        SettingsError: the settings ask for something else than that model.
+        SettingsError: a setting is wrong, or asks for something else than that model.
     """
-    loaded = kind.own_names(given).get("base")
-    if not isinstance(loaded, Loaded):
-        yield given, None
-        return
-    settings = loaded.settings_with(kind, given)
-    with loaded.use() as family:
-        yield settings, family
+    for name, value in given.items():
+        if isinstance(value, Loaded) and names_of(LoadConfig).get(name, name) == "base":
+            config = value.completed(check(**{**given, name: value.base}))
+            with value.use() as family:
+                yield config, family
+            return
+    yield check(**given), None

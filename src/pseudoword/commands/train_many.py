@@ -9,7 +9,7 @@ from pseudoword import formats
 from pseudoword.config import TrainConfig
 from pseudoword.config.problems import Problems
 from pseudoword.config.word_folders import word_configs
-from pseudoword.errors import PictureError, SettingsError, TrainingError
+from pseudoword.errors import PictureError, PseudowordError, SettingsError, TrainingError
 from pseudoword.progress import Progress, Silent
 from pseudoword.report import picture_output, word_sheet
 from pseudoword.runs import checkpoint
@@ -61,8 +61,11 @@ def learn_many(
         without_pictures.raise_all()  # else `learn` tells them, and learns the others
     try:
         trained = learn(configs, progress, replace(options, keep_going=True), size=pack)
-    except TrainingError:
-        _draw_sheet(out, configs, overwrite)  # the other words are ready
+    except TrainingError as failed:
+        try:
+            _draw_sheet(out, configs, overwrite)  # the other words are ready
+        except PseudowordError as error:
+            failed.add_note(f"There is no sheet of the others: {error}")
         raise
     _draw_sheet(out, configs, overwrite)
     return trained

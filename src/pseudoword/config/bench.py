@@ -26,6 +26,9 @@ from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
 from pseudoword.text import brief
 
+MOST_CONCEPTS = 40
+"""Things whose right pictures come with the package, and were not learned by the bundled model."""
+
 
 class BenchConfig(BaseChoice):
     """What `bench` compares."""
@@ -37,7 +40,7 @@ class BenchConfig(BaseChoice):
     toward=0.2 or rows=1 among them draws the words as generate does with these, and layers=false
     draws layered words as tools without layers do."""
 
-    concepts: Annotated[int | None, Field(ge=2, le=1000), OFTEN] = None
+    concepts: Annotated[int | None, Field(ge=2, le=MOST_CONCEPTS), OFTEN] = None
     """Number of things to learn, and of words for the new style; by default, all."""
 
     ceiling: bool = False
