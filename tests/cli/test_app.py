@@ -343,6 +343,22 @@ def test_pictures_may_be_given_as_an_option(tmp_path: Path) -> None:
         assert "PICTURES and --pictures are two names of one setting" in complained
 
 
+def test_an_option_of_another_command_is_told_with_that_command() -> None:
+    for line, where in {
+        "plan --offload": "train, train-many, submit and 1 more",
+        "train a --negative b": "generate",
+    }.items():
+        code, _, complained = run(*line.split())
+        assert code == 2
+        (said,) = (text for text in complained.split("\n") if text.startswith("Error: "))
+        option = next(one for one in line.split() if one.startswith("--"))
+        assert said == f"Error: No such option: {option}. It is an option of {where}"
+    _, _, complained = run("train", "a", "--batc", "3")
+    assert "No such option: --batc (Possible options: --base, --batch" in complained
+    _, _, complained = run("plan", "--batch")
+    assert "an option of" not in complained
+
+
 def test_what_is_missing_is_explained() -> None:
     assert run("train") == (
         2,

@@ -20,7 +20,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.files import WINDOWS
 from pseudoword.imports import need_docstrings
 from pseudoword.lookup import exists, expand_home
-from pseudoword.text import command, visible, without_middle
+from pseudoword.text import command, listed, visible, without_middle
 
 
 class Program(WholeWords, TyperGroup):
@@ -62,8 +62,23 @@ class Program(WholeWords, TyperGroup):
                 said = visible(vars(error).get("message", ""), lines=True)
                 if re.fullmatch(r"-[^-]", getattr(error, "option_name", "")):
                     said += ". A text or a path that begins with a dash goes to the end, after --"
+                unknown = (
+                    vars(error).get("option_name") if hasattr(error, "possibilities") else None
+                )
+                if unknown and (where := self._where_else(unknown)):
+                    said += where
+                    vars(error)["possibilities"] = []  # options that are merely called alike
                 vars(error)["message"] = "\n".join(map(without_middle, said.split("\n")))
             raise
+
+    def _where_else(self, option: str) -> str:
+        """A sentence on which commands have an option that the one which was called has not."""
+        names = {
+            name: {text for one in command.params for text in (*one.opts, *one.secondary_opts)}
+            for name, command in self.commands.items()
+        }
+        having = [name for name, options in names.items() if option in options]
+        return f". It is an option of {listed(having)}" if having else ""
 
 
 class Command(WholeWords, TyperCommand):
