@@ -461,6 +461,7 @@ class Texts:
         self.whole = [
             *(line.encode(how) for how in ("utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252")),
             *("\n".join(CAPTIONED).encode(), "кот,猫\r\n[name] 😀".encode()),
+            b'file_name,text\r\n0.png,"a red, ""soft"" cat"\r\n',
             *(b'{"file_name": "0.png", "text": "a \\ud83d red, cat"}\n' * 2, b""),
         ]
         self.read("template", self.whole[0])
@@ -469,11 +470,11 @@ class Texts:
         data = broken(chance.choice(self.whole), chance, self.whole[:-1])
         if chance.random() < 0.05:
             data *= chance.choice((1000, 100_000))
-        return ("template", "caption", "list")[i % 3], data
+        return ("template", "caption", "metadata.jsonl", "metadata.csv")[i % 4], data
 
     def read(self, kind: str, data: bytes) -> None:
-        listing = self.picture.parent / "metadata.jsonl"
-        listing.unlink(missing_ok=True)
+        for listing in self.picture.parent.glob("metadata.*"):
+            listing.unlink()
         if kind == "template":
             self.templates.write_bytes(data)
             for line in captions.templates(str(self.templates)):
@@ -481,7 +482,7 @@ class Texts:
             return
         beside = self.picture.with_suffix(".txt")
         beside.unlink(missing_ok=True)
-        (beside if kind == "caption" else listing).write_bytes(data)
+        (beside if kind == "caption" else beside.with_name(kind)).write_bytes(data)
         found = captions.filewords(self.picture)
         how = CaptionSettings(shuffle_tags=True, drop_tags=0.1, keep_tags=1)
         captions.render("[name] [filewords]", "<cat>", captions.augment(found, how, 1)).encode()

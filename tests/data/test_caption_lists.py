@@ -1,4 +1,4 @@
-"""Captions in `metadata.jsonl` and `data.jsonl`."""
+"""Captions in `metadata.jsonl`, `metadata.csv` and `data.jsonl`."""
 
 import json
 import unicodedata
@@ -44,6 +44,25 @@ def test_a_list_in_the_folder_or_above_it_has_the_captions(folder: Path) -> None
     assert (captions.filewords(a), captions.filewords(b)) == ("grey,\nstriped", "?")
     a.with_suffix(".txt").write_text("beside it")
     assert captions.filewords(a) == "beside it"
+
+
+def test_a_list_is_read_as_the_hub_and_invoke_training_write_it(folder: Path) -> None:
+    write(folder / "data.jsonl", {"image": "a.png", "text": "of invoke-training"})
+    table = 'file_name,likes,text\r\na.png,3,"grey,\r\n ""soft"""\r\nb.png\r\n'
+    assert listed_caption(folder / "a.png") == "of invoke-training"
+    (folder / "metadata.csv").write_bytes(b"\xef\xbb\xbf" + table.encode())
+    assert listed_caption(folder / "a.png") == 'grey,\r\n "soft"'
+    assert listed_caption(folder / "b.png") is None
+    assert picture_files.find([folder]) == [folder / "a.png", folder / "b.png"]
+
+
+@pytest.mark.parametrize("damaged", [b'file_name,text\na.png,"red', b"\xff", b"a" * 200_000])
+def test_a_damaged_table_is_told(damaged: bytes, folder: Path) -> None:
+    (folder.parent / "metadata.csv").write_bytes(damaged)
+    assert captions.filewords(folder / "a.png") == "a"
+    (folder / "metadata.csv").write_bytes(damaged)
+    with pytest.raises(PictureError, match=r"metadata\.csv: this is no table of captions"):
+        captions.filewords(folder / "a.png")
 
 
 def test_a_list_is_read_again_when_it_has_changed(folder: Path) -> None:

@@ -1,14 +1,16 @@
 """Captions in a list beside the pictures, a line for each: the hub's data sets have
-`metadata.jsonl`, and invoke-training has `data.jsonl`.
+`metadata.jsonl` or `metadata.csv`, and invoke-training has `data.jsonl`.
 
-A line is `{"file_name": "red/cat.png", "text": "asleep on a sofa"}`; the name is a path from the
-folder of the list.
+A line is `{"file_name": "red/cat.png", "text": "asleep on a sofa"}`, or has these values in columns
+of a table; the name is a path from the folder of the list.
 """
 
+import csv
+import io
 import json
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from pseudoword.files import read_regular
 
 LARGEST_NBYTES = 16_000_000
 """A larger list is not read."""
+
+PICTURES = ("file_name", "image")
+"""What lists call the picture: the hub's data sets, and invoke-training."""
 
 TEXTS = ("text", "caption", "prompt")
 """What lists call a caption; the first one that a line has is read."""
@@ -75,8 +80,21 @@ def _current(file: Path) -> Mapping[str, str]:
 def _read(file: Path, _changed: int, _nbytes: int) -> Mapping[str, str]:
     """Picture -> caption, of the lines that have both. A list is read again when it has changed."""
     found = {}
-    data = read_regular(file, LARGEST_NBYTES, PictureError)
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    data = read_regular(file, LARGEST_NBYTES, PictureError).removeprefix(b"\xef\xbb\xbf")
+    for row in _table(data, file) if file.suffix == ".csv" else _objects(data, file):
+        name, text = _first(row, PICTURES), _first(row, TEXTS)
+        if name is not None and text is not None:
+            found[_known_as(file.parent / name)] = text.encode(errors="replace").decode()
+    return found
+
+
+def _first(row: Mapping[str, object], names: Sequence[str]) -> str | None:
+    """The value of the first of these names that has a text."""
+    return next((text for name in names if isinstance(text := row.get(name), str)), None)
+
+
+def _objects(data: bytes, file: Path) -> Iterator[Mapping[str, object]]:
+    for number, line in enumerate(data.split(b"\n"), 1):
         if not line.strip():
             continue
         try:
@@ -86,13 +104,19 @@ def _read(file: Path, _changed: int, _nbytes: int) -> Mapping[str, str]:
                 f"{file}, line {number}: this is no JSON in UTF-8, of which each line of a list of "
                 "captions is one. Correct it, or give the list another name."
             ) from error
-        if not isinstance(row, dict):
-            continue
-        name = row.get("file_name")
-        text = next((row[key] for key in TEXTS if isinstance(row.get(key), str)), None)
-        if isinstance(name, str) and text is not None:
-            found[_known_as(file.parent / name)] = text.encode(errors="replace").decode()
-    return found
+        if isinstance(row, dict):
+            yield row
+
+
+def _table(data: bytes, file: Path) -> Iterator[Mapping[str, object]]:
+    try:
+        rows = csv.DictReader(io.StringIO(data.decode(), newline=""), strict=True)
+        yield from rows
+    except (ValueError, csv.Error) as error:
+        raise PictureError(
+            f"{file}: this is no table of captions, with commas between its columns, in UTF-8 "
+            f"({error}). Correct it, or give the list another name."
+        ) from error
 
 
 def _folder_of(picture: Path) -> Path:

@@ -198,8 +198,8 @@ def note_unused(
     captions = [files for files in map(picture_files.caption_files, pictures) if files]
     for file in lists_without_effect(pictures):
         note(
-            f"{file}: no line of it is the caption of a picture here. A line has the file_name, "
-            "and the text, caption or prompt"
+            f"{file}: no line of it is the caption of a picture here. A line has the file_name "
+            "or image, and the text, caption or prompt"
         )
     count = sum(map(has_caption, pictures))
     if count and not any("[filewords]" in template for template in templates):

@@ -17,7 +17,7 @@ CAPTION_SUFFIXES = (".txt", ".caption")
 """Suffixes of captions; the first one found is read. kohya's scripts use the second by default, all
 other tools the first."""
 
-CAPTION_LISTS = ("metadata.jsonl", "data.jsonl")
+CAPTION_LISTS = ("metadata.jsonl", "metadata.csv", "data.jsonl")
 """Files with captions of several pictures."""
 
 MASK_ENDINGS = ("-mask", "_mask", ".mask", "-masklabel")
