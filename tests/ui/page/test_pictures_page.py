@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from accessible import faults
 from PIL import Image
 from playwright.sync_api import FloatRect, Locator, Page, expect
 from served import Served, drop, open_page, put_number, wait_until
@@ -35,6 +36,7 @@ def test_a_picture_is_cropped_masked_captioned_and_taken_out(
     put_number(page, "Zoom", 2)
     wait_until(page, lambda: data_sets.one(mine, "0001").crop == (0, 30, 60, 90))
 
+    assert faults(page) == []
     page.get_by_role("tab", name="Mask").click()
     canvas = page.locator("#canvas canvas").first
     expect(canvas).to_be_visible()
@@ -64,6 +66,7 @@ def test_a_picture_is_cropped_masked_captioned_and_taken_out(
 
     page.get_by_role("button", name="Captions").click()
     page.locator("#captions [data-row='1'][data-col='1']").dblclick()
+    assert faults(page) == []
     page.keyboard.type("in the snow")
     page.keyboard.press("Enter")
     wait_until(page, lambda: data_sets.one(mine, "0002").caption == "in the snow")

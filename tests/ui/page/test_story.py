@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from accessible import faults
 from PIL import Image
 from playwright.sync_api import Page, expect
 from served import Served, drop, open_page, put, quick_settings, tab
@@ -50,6 +51,7 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
         arg=before,
     )
     _looks_like_a_page(page, tmp_path / "teach.png")
+    assert faults(page) == []
     page.get_by_role("button", name="Stop and keep the word").click()
     expect(page.locator("#queue")).to_contain_text("<my-panda> was stopped")
     page.locator("#queue label", has_text="<my-panda>").click()
@@ -77,6 +79,7 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     page.get_by_role("option", name="AUTOMATIC1111", exact=True).click()
     expect(page.locator("#files a[download]").first).to_be_visible()
     _looks_like_a_page(page, tmp_path / "words.png")
+    assert faults(page) == []
     with page.expect_download() as started:
         page.locator("#files a[download]").first.click()
     file = tmp_path / started.value.suggested_filename

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accessible import faults
 from playwright.sync_api import Page, expect
 from served import Served, open_page, put, tab
 
@@ -42,6 +43,10 @@ def test_a_word_from_elsewhere_is_used_renamed_deleted_and_brought_back(
     put(page, "use-sampler-steps", 2)
     page.click("#pair")
     expect(page.locator("#results img")).to_have_count(2)
+    page.locator("#results img").first.click()
+    expect(page.locator("#results .preview")).to_be_visible()
+    assert faults(page) == []
+    page.keyboard.press("Escape")
     put(page, "use-sampler-steps", 0)
     page.click("#draw")
     expect(page.get_by_text("“Sampler steps”: should be")).to_be_visible()

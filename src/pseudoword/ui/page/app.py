@@ -97,6 +97,11 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover_dark="*primary_800",
         button_primary_text_color="white",
+        link_text_color="*secondary_700",
+        link_text_color_active="*secondary_700",
+        link_text_color_visited="*secondary_700",
+        link_text_color_hover="*secondary_800",
+        link_text_color_visited_dark="*secondary_500",
         slider_color="*primary_600",
     )
 

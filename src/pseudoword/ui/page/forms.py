@@ -143,7 +143,7 @@ class Form:
             )
             for heading, names in groups.items():
                 with gr.Column(elem_classes="settings"):
-                    gr.Markdown(f"#### {heading}")
+                    gr.Markdown(f"## {heading}")
                     with gr.Row(equal_height=False):
                         for name in names:
                             self.add(name, **own.get(name, {}))

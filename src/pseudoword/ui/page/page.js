@@ -13,7 +13,12 @@
     }
     for (const place of document.querySelectorAll("button[aria-dropeffect]")) {
       const title = place.closest(".block")?.querySelector("[data-testid=block-label]");
-      if (title) place.setAttribute("aria-label", title.textContent.trim());
+      const said = place.textContent.replace(/\s+/g, " ").trim();
+      if (title) place.setAttribute("aria-label", `${title.textContent.trim()}. ${said}`);
+    }
+    // A name counts for nothing on what has no role.
+    for (const part of document.querySelectorAll("div[aria-label]:not([role])")) {
+      part.setAttribute("role", "group");
     }
     for (const button of document.querySelectorAll("button.label-wrap")) {
       button.setAttribute("aria-expanded", button.classList.contains("open"));

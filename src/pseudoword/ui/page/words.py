@@ -112,10 +112,10 @@ class WordsPanel:
         ]
         tools = [(tool, _on_page(said, one.token, titles)) for tool, said in seen.tools.items()]
         origin = [(key.replace("_", " "), value) for key, value in seen.provenance.items()]
-        html = pieces.table(rows) + "<h4>In other tools</h4>" + pieces.table(tools)
-        html += "<h4>How it was made</h4>" + pieces.table(origin) if origin else ""
+        html = pieces.table(rows) + "<h3>In other tools</h3>" + pieces.table(tools)
+        html += "<h3>How it was made</h3>" + pieces.table(origin) if origin else ""
         return [
-            word, gr.update(visible=True), f"### {_code(one.token)}", html,
+            word, gr.update(visible=True), f"## {_code(one.token)}", html,
             gr.update(choices=choices, value=None), gr.update(value=None, visible=False), one.token,
         ]  # fmt: skip
 
