@@ -5,6 +5,7 @@ without one, that for the CPU, which spares gigabytes. Set UV_TORCH_BACKEND (cpu
 xpu ...) to choose. Where torch's own index cannot be reached, pip's settings choose.
 """
 
+import argparse
 import hashlib
 import os
 import re
@@ -123,4 +124,7 @@ def run(*command: object) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    ).parse_args()
     main()

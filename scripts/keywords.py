@@ -5,6 +5,7 @@
 The settings themselves are in `pseudoword.config`; this writes down what each of them takes.
 """
 
+import argparse
 import subprocess
 import sys
 import types
@@ -113,4 +114,7 @@ def _taken(hint: Any, metadata: Sequence[Any] = ()) -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    ).parse_args()
     FILE.write_text(made(), encoding="utf-8")

@@ -4,8 +4,8 @@ A source is a Python file with a comment before each cell, as jupytext reads it.
 never the .ipynb.
 """
 
+import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,9 +28,14 @@ QUIET = {
 
 def main() -> None:
     """Make and run the notebooks that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notebook", nargs="*", help=" or ".join(one.stem for one in SOURCES))
+    named = parser.parse_args().notebook
+    if unknown := set(named) - {one.stem for one in SOURCES}:
+        parser.error(f"there is no notebook {', '.join(unknown)}")
     os.environ.update(QUIET)
     for source in SOURCES:
-        if sys.argv[1:] and source.stem not in sys.argv[1:]:
+        if named and source.stem not in named:
             continue
         print(f"running {source.stem}", flush=True)
         notebook = read(source)

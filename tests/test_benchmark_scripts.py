@@ -8,6 +8,7 @@ import pytest
 from forked import Process
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+SCRIPTS = FOLDER.parent / "scripts"
 SHARING = sorted(path for path in FOLDER.glob("*.py") if "from benchmarks" in path.read_text())
 
 
@@ -42,14 +43,15 @@ def test_too_few_or_too_many_are_told_before_the_work(
 
 @pytest.mark.parametrize(
     "script",
-    ["benchmarks/probes.py", "scripts/example_words.py", "scripts/training_pictures.py"],
+    [FOLDER / "probes.py", *sorted(SCRIPTS.glob("*.py"))],
+    ids=lambda path: path.name,
 )
 def test_who_asks_for_help_gets_it_and_nothing_is_begun(
-    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Pictures of the documentation, and words of the package, would be replaced."""
-    monkeypatch.setattr("sys.argv", [script, "--help"])
+    monkeypatch.setattr("sys.argv", [script.name, "--help"])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(FOLDER.parent / script), run_name="__main__")
+        runpy.run_path(str(script), run_name="__main__")
     assert ended.value.code == 0
     assert "usage" in capsys.readouterr().out
