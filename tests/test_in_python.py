@@ -128,14 +128,17 @@ def test_who_interrupts_a_notebook_is_told_to_call_again_not_of_a_command(
 
 
 def test_no_library_tells_of_packages_that_nobody_needs(tmp_path: Path) -> None:
-    """In a process that has imported no pipeline yet."""
+    """In a process that has imported no pipeline yet, and that tqdm takes for a notebook."""
     settings = "init='bear', steps=1, batch=1, preview='none', template='captioned'"
-    lines = ["import pseudoword", "from pseudoword.example_files import EXAMPLE_PICTURES"]
+    lines = ["import sys, types", "sys.modules['IPython'] = it = types.ModuleType('IPython')"]
+    lines += ["it.get_ipython = lambda: None", "sys.modules['ipykernel.zmqshell'] = it"]
+    lines += ["import pseudoword", "from pseudoword.example_files import EXAMPLE_PICTURES"]
     lines += [f"pseudoword.train(EXAMPLE_PICTURES, '<it>', out='run', {settings})"]
     code = [sys.executable, "-c", "; ".join(lines)]
     done = subprocess.run(code, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "pip install" not in done.stderr
     assert "torchvision" not in done.stderr
+    assert "ipywidgets" not in done.stderr
 
 
 def test_times_are_for_whoever_watches_not_for_the_log(

@@ -1,9 +1,11 @@
 """What holds for all threads of a process while one of them needs it."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ContextDecorator, ExitStack, contextmanager
+from importlib import import_module
 from threading import Lock
 
 
@@ -41,6 +43,9 @@ NOTICES = ("transformers.utils.import_utils", "bitsandbytes")
 
 @contextmanager
 def _no_notices() -> Iterator[None]:
+    if "IPython" in sys.modules:
+        with warnings.catch_warnings(action="ignore"):
+            import_module("tqdm.auto")  # without ipywidgets it asks for them: nothing needs them
     levels = {logger: logger.level for logger in map(logging.getLogger, NOTICES)}
     for logger in levels:
         logger.setLevel(logging.ERROR)
