@@ -8,14 +8,19 @@ import pytest
 import pseudoword
 from pseudoword import api, keywords
 from pseudoword.config import GenerateConfig, TrainConfig
-from scripts import keywords as script
+from scripts import settings as script
 
 FUNCTIONS = [name for name in api.__all__ if inspect.isfunction(getattr(api, name))]
 
 
 def test_the_file_is_made_from_the_settings() -> None:
-    made = script.FILE.read_text(encoding="utf-8")
-    assert made == script.made(), "run `python scripts/keywords.py`"
+    made = script.KEYWORDS.read_text(encoding="utf-8")
+    assert made == script.keywords(), "run `python scripts/settings.py`"
+
+
+def test_so_is_the_page_of_all_options() -> None:
+    made = script.PAGE.read_text(encoding="utf-8")
+    assert made == script.page(), "run `python scripts/settings.py`"
 
 
 def test_every_function_with_settings_says_which() -> None:

@@ -63,6 +63,17 @@ def of_command(command: Any, ctx: Any, *, everything: bool = False) -> str:
         everything: whether to show hidden options too, the names that other trainers have, and all
             that is said of an option; else the page has the first sentence alone.
     """
+    groups = groups_of(command, ctx, everything=everything)
+    rare = [one for one in command.params if one.hidden and one.rich_help_panel != OTHER_NAMES]
+    groups["Help"] = [("-h, --help", "Show what is often used." if rare else "Show this page.")]
+    if rare:
+        more = f"Show {len(rare)} more options, and more about each."
+        groups["Help"].append(("--help-all", more))
+    return _page(command, ctx, groups)
+
+
+def groups_of(command: Any, ctx: Any, *, everything: bool) -> dict[str, Rows]:
+    """The groups of a page, as in `of_command`, but for the help itself."""
     parameters = [one for one in command.params if one.name != HELP_ALL]
     rare = [one for one in parameters if one.hidden and one.rich_help_panel != OTHER_NAMES]
     groups: dict[str, Rows] = {}
@@ -74,11 +85,7 @@ def of_command(command: Any, ctx: Any, *, everything: bool = False) -> str:
     others = _other_names(parameters)
     if everything and others:
         groups[OTHER_NAMES] = others
-    groups["Help"] = [("-h, --help", "Show what is often used." if rare else "Show this page.")]
-    if rare:
-        more = f"Show {len(rare)} more options, and more about each."
-        groups["Help"].append(("--help-all", more))
-    return _page(command, ctx, groups)
+    return groups
 
 
 def with_help_all(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,20 +1,27 @@
-"""Make src/pseudoword/keywords.py: the settings of each public function, for editors and mypy.
+"""Make what is made from the settings: src/pseudoword/keywords.py and docs/commands.md.
 
-    python scripts/keywords.py
+    python scripts/settings.py
 
-The settings themselves are in `pseudoword.config`; this writes down what each of them takes.
+The first tells editors and type checkers what each setting of a public function takes, the second
+has all options of all commands. The settings themselves are in `pseudoword.config`.
 """
 
 import argparse
+import re
 import subprocess
 import sys
+import textwrap
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
+from typer import Context
+from typer.main import get_command
 
+from pseudoword.cli.app import app
+from pseudoword.cli.help import OTHER_NAMES, Rows, groups_of
 from pseudoword.config import (
     BenchConfig,
     EvaluateConfig,
@@ -28,11 +35,14 @@ from pseudoword.config import (
 )
 from pseudoword.config.fields import Auto
 
-FILE = Path(__file__).resolve().parent.parent / "src" / "pseudoword" / "keywords.py"
+ROOT = Path(__file__).resolve().parent.parent
+KEYWORDS = ROOT / "src" / "pseudoword" / "keywords.py"
+PAGE = ROOT / "docs" / "commands.md"
+WIDTH = 120
 
 HEAD = '''"""Settings of the public functions as keyword arguments, for editors and type checkers.
 
-Made from `pseudoword.config` by scripts/keywords.py. Change the settings there, never here.
+Made from `pseudoword.config` by scripts/settings.py. Change the settings there, never here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,6 +52,12 @@ from typing import Literal, TypedDict
 from pseudoword import config
 from pseudoword.commands.load import Loaded
 '''
+
+INTRODUCTION = (
+    "All options of all commands, with their defaults. From Python they are arguments: "
+    "`--clip-skip 2` is `clip_skip=2`, and `--no-average` is `average=False`. Names that other "
+    "trainers have for them are in [training.md](training.md#names-that-you-may-know)."
+)
 
 KINDS: dict[str, tuple[type[Settings], tuple[str, ...]]] = {
     "Train": (TrainConfig, ("pictures", "token")),
@@ -60,8 +76,8 @@ IN_MEMORY = {"Train", "Generate", "Evaluate"}
 """Functions whose base model may be in memory already."""
 
 
-def made() -> str:
-    """The whole file."""
+def keywords() -> str:
+    """What settings the public functions take."""
     parts = [HEAD]
     for name, (kind, own) in KINDS.items():
         parts.append(
@@ -77,7 +93,7 @@ def made() -> str:
     parts.append("KINDS: Mapping[object, type[config.Settings]] = {")
     parts += [f"    {name}Settings: config.{kind.__name__}," for name, (kind, _) in KINDS.items()]
     parts.append('}\n"""Which class has the defaults."""\n')
-    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(FILE), "-"]
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(KEYWORDS), "-"]
     return subprocess.run(
         command, input="\n".join(parts), stdout=subprocess.PIPE, text=True, check=True
     ).stdout
@@ -113,8 +129,50 @@ def _taken(hint: Any, metadata: Sequence[Any] = ()) -> Iterator[str]:
         raise ValueError(f"what does {hint} take?")
 
 
+def page() -> str:
+    """All commands with all of their options, but for other trainers' names of them."""
+    program: Any = get_command(app)
+    lines = ["# Commands and settings", "", *_paragraph(INTRODUCTION)]
+    shown: dict[str, tuple[Rows, str]] = {}
+    for name, command in program.commands.items():
+        groups = groups_of(command, Context(command, info_name=name), everything=True)
+        groups.pop(OTHER_NAMES, None)
+        lines += ["", f"## {name}", "", *_paragraph(command.help)]
+        same: dict[str, list[str]] = {}
+        for title, rows in groups.items():
+            there, where = shown.setdefault(title, (rows, name))
+            less = [f"`{term.split()[0]}`" for term, _ in there if term not in dict(rows)]
+            if where != name and set(rows) <= set(there) and len(less) <= 1:
+                without = f" (without {less[0]})" if less else ""
+                same.setdefault(where, []).append(f"*{title}*{without}")
+                continue
+            lines += ["", f"**{title}**", ""]
+            for term, meaning in rows:
+                lines += _paragraph(f"- `{term}`: {_plain(meaning)}", "  ")
+        for where, titles in same.items():
+            told = f"{', '.join(titles)}: as for [{where}](#{where})."
+            lines += ["", *_paragraph(told)]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """A text of the help, as Markdown has to have it."""
+    escaped = re.sub(r"([<*])", r"\\\1", text)
+    named = re.sub(r"(?<![\w-])(--[a-z][a-z-]+)", r"`\1`", escaped)
+    said, _, more = named.partition("  [")
+    kept = [one for one in more.removesuffix("]").split("; ") if one and "x" not in one[:3]]
+    return " ".join([said, *(f"*{one[0].upper()}{one[1:]}.*" for one in kept)])
+
+
+def _paragraph(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 if __name__ == "__main__":
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     ).parse_args()
-    FILE.write_text(made(), encoding="utf-8")
+    KEYWORDS.write_text(keywords(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
