@@ -424,7 +424,7 @@ class Runs:
 
 
 class Settings:
-    """`--config FILE`."""
+    """`--config FILE`, of ours or of another trainer."""
 
     sentences = 99
 
@@ -435,17 +435,31 @@ class Settings:
             update={"preview": ("a [name] --s 3", "b [name]"), "width": 64, "log": ("csv",)}
         )
         self.whole = [one.to_toml().encode() for one in (plain, full)]
+        self.theirs = [
+            b'{"concepts": [{"path": "p", "text": {"prompt_source": "sample"}}], '
+            b'"samples": [{"prompt": "a"}], "unet": {"weight_dtype": "INT_8"}, '
+            b'"learning_rate_warmup_steps": 0.1}',
+            b"model: &m {name_or_path: m, quantize: true}\nsample: {prompts: [a, b], seed: 3}\n"
+            b"optimizer: {learning_rate: 1e-3}\naspect_ratio_buckets: {target_resolution: 64}\n",
+        ]
         self.read("", self.whole[0])
 
     def make(self, i: int, chance: random.Random) -> tuple[str, bytes]:
+        if i % 3 == 2:
+            data, ending = self.theirs[i % 2], ("json", "yaml")[i % 2]
+            if ending == "json" and chance.random() < 0.7:
+                return ending, odd_json(data, chance)
+            return ending, broken(data, chance, self.theirs)
         data = self.whole[i % 2]
         if chance.random() < 0.7:
             return "odd", odd_toml(data, chance)
         return "damaged", broken(data, chance, self.whole)
 
     def read(self, kind: str, data: bytes) -> None:
-        self.path.write_bytes(data)
-        config = TrainConfig.gather(self.path)
+        theirs = kind if kind in ("json", "yaml") else "toml"
+        path = self.path.with_suffix(f".{theirs}")
+        path.write_bytes(data)
+        config = TrainConfig.gather(path)
         config.to_toml()
         _must(config.total_steps > 0, "no steps")
 

@@ -169,12 +169,12 @@ def test_all_options_that_others_alone_have_are_told_at_once() -> None:
 
 def test_a_file_of_another_trainer_is_told_what_to_do_instead(tmp_path: Path) -> None:
     file = tmp_path / "theirs.toml"
-    file.write_text("xformers = true\nhuber_c = 0.2\n[[datasets]]\nresolution = 64\n")
+    file.write_text("xformers = true\nhuber_c = 0.2\nscale_lr = true\n")
     with pytest.raises(SettingsError) as told:
         TrainConfig.gather(file, **NEEDED)
     said = str(told.value)
     assert f"xformers: there is no such setting; {INSTEAD['xformers']}" in said
-    assert f"datasets: there is no such setting; {INSTEAD['datasets']}" in said
+    assert f"scale_lr: there is no such setting; {INSTEAD['scale_lr']}" in said
     assert "huber" not in said
 
 

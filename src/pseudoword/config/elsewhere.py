@@ -64,8 +64,8 @@ _NAMES: Mapping[str, str] = {
     "persistent_data_loader_workers dataloader_threads": _ENCODED,
     "reg_data_dir prior_loss_weight class_data_dir": _NO_PRIOR,
     "dataset_config concept_file_name concepts datasets general data_loader dataset_class": (
-        "PICTURES is the folder, and options such as --crop and --template say the rest; "
-        "`pseudoword train-many` takes a list of words"
+        "PICTURES is the folder; `pseudoword train --config FILE` tells what the file's settings "
+        "are here"
     ),
     "debug_dataset": "`pseudoword prepare` shows what the model will see",
     # captions
@@ -136,7 +136,10 @@ _NAMES: Mapping[str, str] = {
     "torch_compile dynamo_backend compile": "--graphs records the denoiser on an NVIDIA GPU",
     "allow_tf32 lowram highvram blocks_to_swap "
     "enable_cpu_offload_during_validation ddp_timeout local_rank": _SPEED,
-    "config_file output_config": "--config takes a file of settings; each run writes config.toml",
+    "config_file output_config": (
+        "--config takes a file of settings, and tells what those of another trainer's are here; "
+        "each run writes config.toml"
+    ),
 }
 
 INSTEAD: Mapping[str, str] = {

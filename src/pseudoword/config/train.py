@@ -9,6 +9,7 @@ import tomli_w
 from pydantic import TypeAdapter, model_validator
 
 from pseudoword import lookup
+from pseudoword.config import translation
 from pseudoword.config.aliases import Alias
 from pseudoword.config.base_choice import BUNDLED, BaseChoice
 from pseudoword.config.callbacks import CallbackSettings
@@ -202,16 +203,29 @@ def read_toml(file: Path) -> dict[str, Any]:
 
 
 def _parsed(text: bytes, where: Path) -> dict[str, Any]:
-    if where.suffix.lower() in {".json", ".jsonl", ".yaml", ".yml"}:
+    suffix = where.suffix.lower()
+    if suffix in {".json", ".jsonl", ".yaml", ".yml"}:
+        _refuse_theirs(translation.parsed(text.decode(errors="replace"), suffix), where)
         raise SettingsError(
             f"{where} is no TOML file. Give its settings as options, or write them into a .toml "
             "file, as name = value."
         )
     try:
-        return tomllib.loads(decode_text(text).replace("\r\n", "\n"))
+        found = tomllib.loads(decode_text(text).replace("\r\n", "\n"))
     except UnicodeError:
         raise SettingsError(f"{where} is no TOML file: it is not text in UTF-8") from None
     except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
         more = ". Write paths with /, or in single quotes: in double ones, \\ means something else."
         hint = more if b"\\" in text else ""
         raise SettingsError(f"{where} is damaged: {reason(error)}{hint}") from error
+    if any(isinstance(value, dict) for value in found.values()) or "datasets" in found:
+        _refuse_theirs(found, where)
+    return found
+
+
+def _refuse_theirs(values: Mapping[str, Any] | None, where: Path) -> None:
+    """Refuse settings of another trainer, and say what they are here."""
+    if values and (told := translation.translated(values, TrainConfig)):
+        raise SettingsError(
+            f"{where} is of another trainer. Its settings are these options here:\n{told}"
+        )

@@ -1,0 +1,412 @@
+"""Files of settings of other trainers, told as options that say the same here.
+
+Read are kohya's TOML of data sets and of arguments, OneTrainer's JSON of a run and of its concepts,
+and the YAML of invoke-training and ai-toolkit. Nothing of them is taken in silence: the user sees
+each setting as an option, or with what to do instead.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath, PurePosixPath
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from pseudoword.config.aliases import names_of
+from pseudoword.config.elsewhere import INSTEAD
+from pseudoword.config.fields import flag
+from pseudoword.text import brief, command, listed, visible
+
+MOST_VALUES = 5000
+"""A file with more settings is of something else. OneTrainer's have about four hundred."""
+
+MOST_LISTED = 12
+"""So many settings without a counterpart are named."""
+
+Object = Mapping[str, Any]
+Told = Mapping[str, Any] | str | None
+"""Our settings; or what to do instead; or None, if there is nothing to say."""
+
+
+class _Leaf(NamedTuple):
+    parent: str
+    name: str
+    value: Any
+    beside: Object
+    """the settings that stand beside it"""
+
+
+Rule = Callable[[_Leaf], Told]
+
+
+def parsed(text: str, suffix: str) -> Object | None:
+    """What is in a file of JSON or YAML; None if it is neither, or no settings."""
+    import yaml
+
+    try:
+        found = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError):
+        return None
+    if isinstance(found, list):  # OneTrainer's concepts lie in a file of their own
+        found = {"concepts": found}
+    return found if isinstance(found, dict) else None
+
+
+def translated(values: Object, kind: type[BaseModel]) -> str | None:
+    """The command that says the same as a file of another trainer, and what it cannot say.
+
+    Args:
+        values: what is in the file.
+        kind: the settings of `train`.
+
+    Returns:
+        Lines of text; None if the file is of no trainer that is known.
+    """
+    given: dict[str, list[Any]] = {}
+    instead: dict[str, list[str]] = {}
+    without: list[str] = []
+    try:
+        leaves = list(_leaves(values, "", iter(range(MOST_VALUES))))
+    except RuntimeError:  # also RecursionError
+        return None
+    for leaf in leaves:
+        told = _told(leaf, kind)
+        if isinstance(told, str):
+            names = (instead if told else {"": without}).setdefault(told, [])
+            if leaf.name not in names:
+                names.append(leaf.name)
+        for name, value in told.items() if isinstance(told, Mapping) else ():
+            several = given.setdefault(name, [])
+            several += [one for one in _each(value) if one not in several]
+    if len(given) < 2:  # one may be chance
+        return None
+    many = {name for name in given if "tuple" in str(kind.model_fields[name].annotation)}
+    for name in given.keys() - many:
+        for other in given[name][1:]:
+            instead.setdefault(f"{flag(name)} takes one value: {brief(other)} is left out", [name])
+    lines = [f"  {_command_of(given, many)}"]
+    if instead:
+        lines += ["For others there is no option:"]
+        lines += [f"  {brief(', '.join(names))}: {why}" for why, names in instead.items()]
+    if without:
+        lines += [f"There is nothing here like {brief(listed(without, MOST_LISTED), 400)}."]
+    return visible("\n".join(lines), lines=True)
+
+
+def _command_of(given: Mapping[str, list[Any]], many: set[str]) -> str:
+    """A command line; what stands in no option comes first."""
+    words: list[object] = ["pseudoword", "train", *given.get("pictures", ())]
+    for name, values in given.items():
+        for value in values if name in many else values[:1]:
+            if name == "pictures":
+                continue
+            words += [flag(name)] if value is True else [flag(name), value]
+    return command(*words)
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _leaves(values: Object, parent: str, left: Iterator[int]) -> Iterator[_Leaf]:
+    """All settings of a file, those inside others too. What is switched off is left out.
+
+    Raises:
+        RuntimeError: nothing is `left`; YAML may name one value in thousands of places.
+    """
+    for name, value in values.items():
+        if next(left, None) is None:
+            raise RuntimeError
+        here = _Leaf(parent, str(name), value, values)
+        if _rule(here):
+            yield here
+            continue
+        for one in _each(value):
+            if not isinstance(one, Mapping):
+                yield here
+                break
+            if one.get("enabled") is not False and not one.get("is_reg"):
+                yield from _leaves(one, here.name, left)
+
+
+def _told(leaf: _Leaf, kind: type[BaseModel]) -> Told:
+    if leaf.value is None or leaf.value == "" or leaf.value == [] or leaf.value == {}:
+        return None
+    if rule := _rule(leaf):
+        try:
+            return rule(leaf)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            return ""  # a value that no trainer writes
+    own = names_of(kind).get(leaf.name, leaf.name)
+    if own in kind.model_fields:
+        return None if leaf.value in (False, kind.model_fields[own].default) else {own: leaf.value}
+    return None if not leaf.value else INSTEAD.get(leaf.name, "")
+
+
+def _rule(leaf: _Leaf) -> Rule | None:
+    return _RULES.get(f"{leaf.parent}.{leaf.name}") or _RULES.get(leaf.name)
+
+
+def _as(name: str) -> Rule:
+    """It is our setting of that name, where it is not zero."""
+    return lambda leaf: {name: leaf.value} if leaf.value else None
+
+
+def _if(name: str, value: Any) -> Rule:
+    """It is a switch, and our setting has this value where it is on."""
+    return lambda leaf: {name: value} if leaf.value else None
+
+
+def _nothing(_leaf: _Leaf) -> None:
+    """Nothing to say: it is so here, or has to do with other kinds of training."""
+
+
+def _told_of(name: str) -> Rule:
+    """As of that setting of another trainer."""
+    return lambda leaf: INSTEAD[name] if leaf.value else None
+
+
+def _one_of(name: str, instead: str, values: Mapping[str, Any]) -> Rule:
+    """One of several words; `instead` names the setting whose advice is told of other ones."""
+
+    def told(leaf: _Leaf) -> Told:
+        word = str(leaf.value).lower()
+        if word not in values:
+            return INSTEAD[instead]
+        return None if values[word] is None else {name: values[word]}
+
+    return told
+
+
+_PRECISIONS = {
+    **{"float_32": "float32", "fp32": "float32", "float32": "float32", "no": "float32"},
+    **{"float_16": "float16", "fp16": "float16", "float16": "float16"},
+    **{"bfloat_16": "bfloat16", "bf16": "bfloat16", "bfloat16": "bfloat16"},
+}
+_dtype = _one_of("dtype", "weight_dtype", _PRECISIONS)
+_quantized = {"nfloat_4": "4bit", "int_8": "8bit", "int_w8a8": "8bit"}
+
+
+def _denoiser(leaf: _Leaf) -> Told:
+    """OneTrainer's settings of the part of a model that denoises."""
+    dtype = leaf.value.get("weight_dtype") if isinstance(leaf.value, Mapping) else None
+    if not dtype or str(dtype).lower() == "none":
+        return None
+    if quantized := _quantized.get(str(dtype).lower()):
+        return {"quantize": quantized}
+    return _dtype(leaf._replace(value=dtype))
+
+
+def _optimiser(leaf: _Leaf) -> Told:
+    """An optimiser by its name, or with options of its own."""
+    if not isinstance(leaf.value, Mapping):
+        return {"optimiser": leaf.value}
+    names = {"optimizer": "optimiser", "optimizer_type": "optimiser", "learning_rate": "lr"}
+    told = {ours: leaf.value[name] for name, ours in names.items() if leaf.value.get(name)}
+    if "weight_decay" in leaf.value and leaf.value["weight_decay"] is not None:
+        told["optimiser_option"] = [f"weight_decay={leaf.value['weight_decay']}"]
+    return told
+
+
+def _warmup(leaf: _Leaf) -> Told:
+    if 0 < float(leaf.value) <= 1:
+        return "--warmup counts steps"
+    return {"warmup": int(leaf.value)} if leaf.value else None
+
+
+def _in_steps(name: str, unit: str) -> Rule:
+    """How often: OneTrainer's has a unit beside it."""
+
+    def told(leaf: _Leaf) -> Told:
+        counted = leaf.beside.get(unit, "MINUTE" if unit == "sample_after_unit" else "STEP")
+        if counted == "NEVER" or not leaf.value:
+            return None
+        return {name: leaf.value} if counted == "STEP" else f"{flag(name)} counts steps"
+
+    return told
+
+
+def _ema(leaf: _Leaf) -> Told:
+    average = leaf.beside.get("use_ema", leaf.beside.get("ema", "OFF") != "OFF")
+    return {"ema": leaf.value} if average else None
+
+
+def _weighting(leaf: _Leaf) -> Told:
+    if leaf.value == "MIN_SNR_GAMMA":
+        return {"min_snr": leaf.beside.get("loss_weight_strength", 5)}
+    return None if leaf.value == "CONSTANT" else INSTEAD["loss_weight_fn"]
+
+
+def _captions(leaf: _Leaf) -> Told:
+    """OneTrainer's place of prompts."""
+    if leaf.value == "concept":
+        return {"template": leaf.beside.get("prompt_path") or "FILE"}
+    return {"template": "filewords"}
+
+
+def _also(leaf: _Leaf) -> Told:
+    words = [
+        "=".join(filter(None, (str(one["placeholder"]), one.get("initial_embedding_text"))))
+        for one in leaf.value
+        if isinstance(one, Mapping) and one.get("placeholder")
+    ]
+    return {"also": words} if words else None
+
+
+def _file_of(name: str) -> Rule:
+    """A file that has what is not in this one."""
+    return lambda leaf: (
+        None if leaf.beside.get(name) else f"`train --config {brief(leaf.value)}` says the rest"
+    )
+
+
+def _folder(leaf: _Leaf) -> Told:
+    """That of a file."""
+    path = str(leaf.value)
+    return {"pictures": str((PurePath if "\\" in path else PurePosixPath)(path).parent)}
+
+
+_LETTERS = {
+    **{"negative_prompt": "n", "neg": "n", "seed": "d", "width": "w", "height": "h"},
+    **{"diffusion_steps": "s", "sample_steps": "s", "cfg_scale": "l", "guidance_scale": "l"},
+}
+"""Settings of a sample -> the letter of our line of a preview."""
+
+
+def _previews(leaf: _Leaf) -> Told:
+    """OneTrainer's samples, or those of ai-toolkit, which share their settings."""
+    shared = leaf.value if isinstance(leaf.value, Mapping) else {}
+    told: dict[str, Any] = {"preview": []}
+    for one in shared.get("samples") or shared.get("prompts") or _each(leaf.value):
+        own = one if isinstance(one, Mapping) else {"prompt": one}
+        prompt = str(own.get("prompt") or "").replace("[trigger]", "[name]")
+        if not prompt or own.get("enabled") is False:
+            continue
+        for name, letter in _LETTERS.items():
+            value = own.get(name, shared.get(name))
+            if value not in (None, "") and f" --{letter} " not in prompt:
+                prompt += f" --{letter} {value}"
+        told["preview"].append(prompt)
+    if shared.get("sample_every"):
+        told["preview_every"] = shared["sample_every"]
+    return told
+
+
+_RULES: dict[str, Rule] = {
+    name: rule
+    for names, rule in {
+        # what is learned, and from where
+        ".model base_model_name name_or_path": _as("base"),
+        "hf_variant": _as("variant"),
+        "vae_model": _told_of("vae"),
+        "vae": lambda leaf: INSTEAD["vae"] if isinstance(leaf.value, str) else None,
+        "embedding.placeholder trigger trigger_word": _as("token"),
+        "embedding.model_name initial_phrase initial_embedding_text initial_embedding_file "
+        "init_words": _as("init"),
+        "token_count embedding.tokens": _as("vectors"),
+        "additional_embeddings": _also,
+        "class_tokens": lambda _: "it is --token, and what it begins as is --init",
+        "output_name name": _nothing,
+        "base_output_dir training_folder": _as("out"),
+        "text_encoder_layer_skip": lambda leaf: (
+            {"clip_skip": leaf.value + 1} if leaf.value else None
+        ),
+        "weight_dtype train.dtype": _dtype,
+        "unet transformer prior": _denoiser,
+        "model.quantize": _if("quantize", "8bit"),
+        # pictures
+        "image_dir concepts.path dataset_dir folder_path": _as("pictures"),
+        "jsonl_path": _folder,
+        "center_crop": lambda leaf: {"crop": "random"} if leaf.value is False else None,
+        "random_crop": _if("crop", "random"),
+        "enable_bucket aspect_ratio_bucketing buckets": _if("crop", "buckets"),
+        "aspect_ratio_buckets": lambda leaf: {
+            "crop": "buckets",
+            "resolution": leaf.value.get("target_resolution", 512),
+        },
+        "min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale": _nothing,
+        "random_flip enable_random_flip": _if("flip", True),
+        "masked_training use_masks masked_loss": _if("mask", "file"),
+        "alpha_mask": _if("mask", "alpha"),
+        "unmasked_weight": lambda leaf: (
+            {"unmasked_weight": leaf.value} if leaf.beside.get("masked_training") else None
+        ),
+        "balancing": lambda leaf: INSTEAD["balancing"] if leaf.value != 1 else None,
+        "concept_file_name": _file_of("concepts"),
+        "concepts.seed repeats_strategy balancing_strategy concept_stats": _nothing,
+        # captions
+        "caption_preset": _as("template"),
+        "use_object_template": _if("template", "subject"),
+        "use_style_template": _if("template", "style"),
+        "caption_extension caption_ext": _if("template", "filewords"),
+        "prompt_source": _captions,
+        "prompt_path": _nothing,
+        "shuffle_caption_delimiter enable_tag_shuffling shuffle_tokens": _if("shuffle_tags", True),
+        "keep_tags_count": lambda leaf: (
+            {"keep_tags": leaf.value} if leaf.beside.get("enable_tag_shuffling") else None
+        ),
+        "tag_dropout_probability": lambda leaf: (
+            {"drop_tags": leaf.value} if leaf.beside.get("tag_dropout_enable") else None
+        ),
+        "token_dropout_rate": _as("drop_tags"),
+        "tag_delimiter tag_dropout_mode caps_randomize_mode tag_dropout_special_tags_mode "
+        "resolution_override": _nothing,
+        "enable_wildcard": _if("caption_lines", "random"),
+        # optimisation
+        "optimizer": _optimiser,
+        "optimizer_params": lambda leaf: {
+            "optimiser_option": [f"{name}={value}" for name, value in leaf.value.items()]
+        },
+        "learning_rate_scheduler": _one_of(
+            "schedule",
+            "lr_scheduler_type",
+            {"constant": None, "linear": "linear", "cosine": "cosine"},
+        ),
+        "learning_rate_warmup_steps": _warmup,
+        "learning_rate_cycles": lambda leaf: (
+            INSTEAD["learning_rate_cycles"] if leaf.value != 1 else None
+        ),
+        "clip_grad_norm": _as("clip_norm"),
+        "ema use_ema ema_update_step_interval": _nothing,
+        "ema_decay": _ema,
+        "gradient_checkpointing": _one_of(
+            "gradient_checkpointing",
+            "lowram",
+            {"true": True, "on": True, "cpu_offloaded": True, "off": None, "false": None},
+        ),
+        # noise and loss
+        "offset_noise_weight": _as("noise_offset"),
+        "loss_weight_fn": _weighting,
+        "loss_weight_strength huber_strength": _nothing,
+        "huber_delta": lambda leaf: (
+            {"loss": "huber", "huber_delta": leaf.value}
+            if leaf.beside.get("huber_strength")
+            else None
+        ),
+        "timestep_distribution": _one_of(
+            "timestep_sampling",
+            "timestep_distribution",
+            {"uniform": "uniform", "logit_normal": "logit-normal"},
+        ),
+        # previews, copies, logs
+        "sample samples": _previews,
+        "sample_definition_file_name": _file_of("samples"),
+        "validation_prompts": _as("preview"),
+        "validate_every_n_steps": _as("preview_every"),
+        "sample_after": _in_steps("preview_every", "sample_after_unit"),
+        "save_every": _in_steps("save_every", "save_every_unit"),
+        "sample_after_unit save_every_unit": _nothing,
+        "max_checkpoints max_step_saves_to_keep": _as("keep_last"),
+        "tensorboard": _if("log", "tensorboard"),
+        # the rest says what is so here, or is of other parts of the model and other trainings
+        "type job version __version config_version uuid device meta network adapter lora log_dir "
+        "training_method model_type dataset_class keep_in_memory text_encoder text_encoder_2 "
+        "text_encoder_3 text_encoder_4 unconditional_transformer effnet_encoder decoder "
+        "decoder_text_encoder decoder_vqgan quantization cloud secrets optimizer_defaults "
+        "scheduler_params workspace_dir cache_dir debug_dir train_dtype output_dtype save.dtype "
+        "fallback_train_dtype embedding_weight_dtype save_format train_device temp_device "
+        "backup_after backup_after_unit rolling_backup rolling_backup_count": _nothing,
+    }.items()
+    for name in names.split()
+}
+"""Name of a setting there, perhaps with what it stands in -> what it is here."""

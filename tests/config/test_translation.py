@@ -1,0 +1,214 @@
+"""Files of settings of other trainers are told as options that say the same."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pseudoword.cli.app import app
+from pseudoword.config import TrainConfig
+from pseudoword.config.elsewhere import INSTEAD
+from pseudoword.errors import SettingsError
+
+KOHYA = """
+[general]
+shuffle_caption = true
+keep_tokens = 2
+caption_extension = ".txt"
+
+[[datasets]]
+resolution = [64, 64]
+batch_size = 2
+enable_bucket = true
+min_bucket_reso = 32
+
+  [[datasets.subsets]]
+  image_dir = "of kohya"
+  num_repeats = 10
+
+  [[datasets.subsets]]
+  image_dir = "people"
+  is_reg = true
+"""
+INVOKE = """
+type: SDXL_TEXTUAL_INVERSION
+model: owner/model
+base_output_dir: out
+optimizer: {optimizer_type: AdamW, learning_rate: 2e-3, weight_decay: 0.1}
+data_loader:
+  dataset: {type: IMAGE_CAPTION_JSONL_DATASET, jsonl_path: gnomes/data.jsonl}
+  caption_preset: object
+  center_crop: false
+  random_flip: true
+  aspect_ratio_buckets: null
+placeholder_token: gnome
+initial_phrase: garden gnome
+weight_dtype: bfloat16
+cache_vae_outputs: true
+max_train_steps: 30
+max_checkpoints: 3
+validation_prompts: [a gnome, a gnome at sea]
+"""
+TOOLKIT = """
+config:
+  process:
+  - embedding: {trigger: tr1, tokens: 3, init_words: a man}
+    datasets: [{folder_path: men, caption_ext: txt, buckets: true, shuffle_tokens: false}]
+    train: {steps: 40, lr: 1e-3, dtype: bf16, optimizer: adamw8bit, optimizer_params: {eps: 0.1}}
+    model: {name_or_path: men.safetensors, quantize: true}
+    save: {save_every: 10, dtype: float16}
+    sample: {sample_every: 20, width: 64, seed: 4, prompts: ["[trigger] at sea", "a b --w 32"]}
+"""
+ONE_TRAINER = {
+    "__version": 10,
+    "base_model_name": "owner/model",
+    "concepts": [
+        {"path": "cats", "seed": 9, "text": {"prompt_source": "concept", "prompt_path": "t.txt"}},
+        {"path": "old cats", "enabled": False},
+    ],
+    "additional_embeddings": [{"placeholder": "<hat>", "initial_embedding_text": "red hat"}],
+    "embedding": {"placeholder": "<cat>", "token_count": 2, "initial_embedding_text": "cat"},
+    "unet": {"weight_dtype": "NFLOAT_4", "learning_rate": 3},
+    "text_encoder": {"weight_dtype": "FLOAT_16", "train": True},
+    "optimizer": {"optimizer": "ADAMW", "eps": 1e-8, "weight_decay": None},
+    "learning_rate_scheduler": "COSINE",
+    "learning_rate_warmup_steps": 5.0,
+    "gradient_checkpointing": "ON",
+    "text_encoder_layer_skip": 1,
+    "ema": "GPU",
+    "ema_decay": 0.9,
+    "loss_weight_fn": "MIN_SNR_GAMMA",
+    "loss_weight_strength": 3.0,
+    "masked_training": False,
+    "unmasked_weight": 0.1,
+    "sample_after": 10,
+    "sample_after_unit": "STEP",
+    "save_every": 1,
+    "save_every_unit": "EPOCH",
+    "samples": [{"prompt": "a <cat>", "seed": 4, "width": 64, "diffusion_steps": 3}],
+    "frames": "25",
+}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "kohya.toml": (
+        KOHYA,
+        {
+            "pictures": ["of kohya"], "shuffle_tags": True, "keep_tags": 2, "batch": 2,
+            "template": "filewords", "crop": "buckets", "resolution": 64,
+        },
+    ),
+    "invoke.yaml": (
+        INVOKE,
+        {
+            "pictures": ["gnomes"], "base": "owner/model", "out": "out", "lr": "2e-3",
+            "optimiser_option": "weight_decay=0.1", "crop": "random", "flip": True,
+            "token": "gnome", "init": "garden gnome", "dtype": "bfloat16", "steps": 30,
+            "keep_last": 3, "preview": ["a gnome", "a gnome at sea"],
+        },
+    ),
+    "toolkit.yml": (
+        TOOLKIT,
+        {
+            "pictures": ["men"], "token": "tr1", "vectors": 3, "init": "a man", "steps": 40,
+            "template": "filewords", "crop": "buckets", "lr": "1e-3", "dtype": "bfloat16",
+            "optimiser": "adamw8bit", "optimiser_option": "eps=0.1", "base": "men.safetensors",
+            "quantize": "8bit", "save_every": 10, "preview_every": 20,
+            "preview": ["[name] at sea --d 4 --w 64", "a b --w 32 --d 4"],
+        },
+    ),
+    "one.json": (
+        json.dumps(ONE_TRAINER),
+        {
+            "pictures": ["cats"], "base": "owner/model", "template": "t.txt", "token": "<cat>",
+            "also": "<hat>=red hat", "vectors": 2, "init": "cat", "quantize": "4bit",
+            "optimiser": "ADAMW", "schedule": "cosine", "warmup": 5, "ema": 0.9, "clip_skip": 2,
+            "gradient_checkpointing": True, "min_snr": 3, "preview_every": 10,
+            "preview": "a <cat> --d 4 --w 64 --s 3",
+        },
+    ),
+    "concepts.json": (
+        json.dumps([{"path": "cats", "text": {"prompt_source": "sample"}}]),
+        {"pictures": ["cats"], "template": "filewords"},
+    ),
+}  # fmt: skip
+
+
+def told(file: Path, text: str) -> str:
+    """What is said of a file of settings."""
+    file.write_text(text)
+    with pytest.raises(SettingsError) as raised:
+        TrainConfig.gather(file)
+    assert str(raised.value).startswith(f"{file} is of another trainer")
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_file_of_another_trainer_is_told_as_a_command(name: str, tmp_path: Path) -> None:
+    text, ours = CASES[name]
+    (command,) = re.findall(r"^  pseudoword (train .*)$", told(tmp_path / name, text), re.M)
+    words = shlex.split(command)
+    given: dict[str, Any] = {"pictures": words[1 : words.index(next(filter(is_flag, words)))]}
+    for at, word in enumerate(words):
+        if is_flag(word):
+            alone = at + 1 == len(words) or is_flag(words[at + 1])
+            value = True if alone else words[at + 1]
+            given.setdefault(word[2:].replace("-", "_"), []).append(value)
+    needed = {"token": "<x>", "steps": 99}
+    assert TrainConfig.check(**needed | given_once(given)) == TrainConfig.check(**needed | ours)
+    said = CliRunner().invoke(app, shlex.split(f"{command} --token x --steps 9")).stderr
+    if not {"token", "steps"} & given.keys():
+        assert f"{ours['pictures'][0]} does not exist" in said
+
+
+def is_flag(word: str) -> bool:
+    """Whether it begins an option."""
+    return word.startswith("--")
+
+
+def given_once(given: dict[str, list[Any]]) -> dict[str, Any]:
+    """One value where there is one."""
+    return {name: value[0] if len(value) == 1 else value for name, value in given.items()}
+
+
+def test_what_has_no_option_is_told_with_what_to_do(tmp_path: Path) -> None:
+    said = told(tmp_path / "a.yaml", INVOKE)
+    assert f"\n  cache_vae_outputs: {INSTEAD['cache_vae_outputs']}" in said
+    said = told(tmp_path / "kohya.toml", KOHYA)
+    assert f"\n  num_repeats: {INSTEAD['num_repeats']}" in said
+    assert "people" not in said
+    said = told(tmp_path / "one.json", json.dumps(ONE_TRAINER | {"aspect_ratio_bucketing": 1}))
+    assert "nothing here like frames" in said
+    assert "\n  save_every: --save-every counts steps" in said
+    said = told(
+        tmp_path / "two.json", '{"steps": 3, "lr": 1, "process": [{"lr": 2}, {"lr": "\\u001b"}]}'
+    )
+    assert "lr: --lr takes one value: 2 is left out" in said
+    assert "\x1b" not in said
+
+
+def test_a_list_of_words_is_not_taken_for_one(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('steps = 3\nbatch = 2\n[[concept]]\ntoken = "<a>"\npictures = "p"\n')
+    with pytest.raises(SettingsError, match="concept: there is no such setting"):
+        TrainConfig.gather(mine, pictures=["p"], token="<x>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2]",
+        "nothing",
+        "steps: 3",
+        "a: " + "{a: " * 400 + "1" + "}" * 400,
+        "a0: &a0 {}\n"
+        + "".join(f"a{i}: &a{i} {{x: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 40)),
+        "a: &a\n  steps: 3\n  b: *a\n  lr: 1\n",
+    ],
+)
+def test_what_is_no_file_of_settings_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(SettingsError, match="is no TOML file"):
+        TrainConfig.gather(tmp_path / "a.yaml")
