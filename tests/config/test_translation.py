@@ -92,6 +92,29 @@ ONE_TRAINER = {
     "samples": [{"prompt": "a <cat>", "seed": 4, "width": 64, "diffusion_steps": 3}],
     "frames": "25",
 }
+WEBUI = {
+    "datetime": "2023-02-01 10:00:00",
+    "model_name": "v1-5-pruned",
+    "model_hash": "1234",
+    "embedding_name": "mine",
+    "num_vectors_per_token": 2,
+    "learn_rate": "0.005:10, 1e-3",
+    "gradient_step": 2,
+    "data_root": "photos",
+    "training_width": 64,
+    "training_height": 96,
+    "clip_grad_mode": "value",
+    "clip_grad_value": "0.1",
+    "create_image_every": 50,
+    "save_embedding_every": 0,
+    "save_image_with_stored_embedding": True,
+    "initial_step": 0,
+    "template_file": "style.txt",
+    "preview_prompt": "mine at sea",
+    "preview_negative_prompt": "bad",
+    "preview_seed": -1,
+    "preview_steps": 3,
+}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "kohya.toml": (
         KOHYA,
@@ -127,6 +150,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "optimiser": "ADAMW", "schedule": "cosine", "warmup": 5, "ema": 0.9, "clip_skip": 2,
             "gradient_checkpointing": True, "min_snr": 3, "preview_every": 10,
             "preview": "a <cat> --d 4 --w 64 --s 3",
+        },
+    ),
+    "settings-2023.json": (
+        json.dumps(WEBUI),
+        {
+            "pictures": ["photos"], "token": "mine", "vectors": 2, "lr": "0.005:10, 1e-3",
+            "accumulate": 2, "width": 64, "height": 96, "clip_value": 0.1, "preview_every": 50,
+            "template": "style.txt", "preview": "mine at sea --n bad --s 3",
         },
     ),
     "concepts.json": (

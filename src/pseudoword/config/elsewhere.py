@@ -15,6 +15,11 @@ _FEW = "the optimiser holds a few vectors only, so 8 bits save nothing; leave it
 _BUCKETS = "--crop buckets chooses the shapes; their area is --resolution squared"
 _NOISE = "there is no such noise; --noise-offset is for very dark or bright pictures"
 _LOSS = "losses are weighted by --min-snr, and --timestep-sampling says which timesteps are drawn"
+_LORA = "only the word is learned; leave it out"
+_HUB_DATA = (
+    "PICTURES is a folder on this machine; captions in its metadata.jsonl or metadata.csv are "
+    "found by themselves"
+)
 _HUBER = "--loss huber has one --huber-delta for all timesteps"
 _NO_PRIOR = "the model does not change, so there is nothing of it to preserve; leave it out"
 _PREVIEWS = "each --preview is a picture, and may end in its own --n, --d, --w, --h, --s, --l"
@@ -28,12 +33,14 @@ _NAMES: Mapping[str, str] = {
     ),
     "revision": "write it into --base, as owner/name@revision",
     "tokenizer_name tokenizer_cache_dir": "the tokenizer is that of the base model",
-    "vae": "the VAE is that of the base model; a folder in diffusers' layout may have another one",
+    "vae pretrained_vae_model_name_or_path": (
+        "the VAE is that of the base model; a folder in diffusers' layout may have another one"
+    ),
     "text_encoder_layer_skip text_encoder_2_layer_skip": (
         "--clip-skip says which layer of the text encoder is read, counted from 1: skip 1 is "
         "--clip-skip 2"
     ),
-    "max_token_length text_encoder_sequence_length": (
+    "max_token_length max_sequence_length text_encoder_sequence_length": (
         "a prompt to learn in is as long as the text encoder reads at once"
     ),
     "output_name save_filename_prefix output_model_destination": (
@@ -62,7 +69,12 @@ _NAMES: Mapping[str, str] = {
     "cache_latents cache_latents_to_disk latent_caching cache_vae_outputs vae_batch_size "
     "skip_cache_check cache_info dataloader_num_workers max_data_loader_n_workers "
     "persistent_data_loader_workers dataloader_threads": _ENCODED,
-    "reg_data_dir prior_loss_weight class_data_dir": _NO_PRIOR,
+    "reg_data_dir prior_loss_weight class_data_dir class_prompt num_class_images sample_batch_size "
+    "with_prior_preservation prior_generation_precision": _NO_PRIOR,
+    "dataset_name dataset_config_name image_column caption_column": _HUB_DATA,
+    "image_interpolation_mode resize_interpolation": (
+        "pictures are made smaller and larger with Lanczos's filter"
+    ),
     "dataset_config concept_file_name concepts datasets general data_loader dataset_class": (
         "PICTURES is the folder; `pseudoword train --config FILE` tells what the file's settings "
         "are here"
@@ -77,7 +89,9 @@ _NAMES: Mapping[str, str] = {
     ),
     "caption_extension caption_extention in_json jsonl_path": _CAPTIONS,
     "enable_wildcard": "it is --caption-lines random",
-    "secondary_separator keep_tokens_separator shuffle_caption_delimiter "
+    "instance_prompt": "--template takes a file of sentences, with [name] in each",
+    "weighted_captions": "weights such as (red:1.2) are plain text in captions; leave it out",
+    "caption_separator secondary_separator keep_tokens_separator shuffle_caption_delimiter "
     "tag_delimiter": "tags are parted by commas, and --keep-tags counts those that stay in place",
     "token_warmup_min token_warmup_step caption_dropout_every_n_epochs": (
         "--drop-tags and --drop-caption drop with the same probability in every step"
@@ -85,8 +99,13 @@ _NAMES: Mapping[str, str] = {
     # optimisation
     "num_train_epochs max_train_epochs epochs": _STEPS,
     "scale_lr": "a step takes the mean of its samples, so --lr needs no scale",
+    "prodigy_beta3 prodigy_decouple prodigy_use_bias_correction prodigy_safeguard_warmup": (
+        "an option of the optimiser is --optimiser-option, such as beta3=0.9"
+    ),
     "adam_beta1 adam_beta2": "it is --optimiser-option betas=0.9,0.999",
-    "adam_weight_decay": "it is --optimiser-option weight_decay=0.01",
+    "adam_weight_decay adam_weight_decay_text_encoder": (
+        "it is --optimiser-option weight_decay=0.01"
+    ),
     "adam_epsilon": "it is --optimiser-option eps=1e-8",
     "use_8bit_adam use_8bit": _FEW,
     "use_lion_optimizer": "--optimiser takes an import path, such as lion_pytorch.Lion",
@@ -95,13 +114,27 @@ _NAMES: Mapping[str, str] = {
     "learning_rate_cycles learning_rate_min_factor": (
         '--schedule falls once; --lr takes any steps, such as "0.005:100, 0.001:300, 0.005"'
     ),
+    "progressive_tokens progressive_tokens_max_steps": (
+        "--nested does nearly so: in some steps only the first vectors are in the prompt"
+    ),
+    "vector_shuffle": "the vectors of a word have one order",
+    "use_ema": "it is --ema, such as --ema 0.999",
+    "train_text_encoder train_text_encoder_frac train_transformer_frac rank lora_alpha "
+    "lora_dropout lora_layers lora_unet_blocks use_dora use_blora upcast_before_saving": _LORA,
+    "train_text_encoder_ti enable_t5_ti": (
+        "it is always so: the word has vectors for each text encoder that reads it; leave it out"
+    ),
+    "train_text_encoder_ti_frac": "--steps counts the steps in which the word is learned",
     "preserve_embedding_norm": "it is the default, --norm keep",
     "embedding_learning_rate text_encoder_lr unet_lr": "it is --lr: only the word is learned",
     # noise and loss
     "multires_noise_iterations multires_noise_discount ip_noise_gamma "
     "ip_noise_gamma_random_strength adaptive_noise_scale noise_offset_random_strength "
     "perturbation_noise_weight": _NOISE,
-    "zero_terminal_snr rescale_noise_scheduler_to_zero_terminal_snr": (
+    "guidance_scale": (
+        "a preview may end in --l GUIDANCE; models that read it as a number are trained at 1"
+    ),
+    "zero_terminal_snr do_edm_style_training rescale_noise_scheduler_to_zero_terminal_snr": (
         "the noise is that of the base model; its scheduler_config.json says "
         "rescale_betas_zero_snr where it ends in pure noise"
     ),
@@ -115,6 +148,7 @@ _NAMES: Mapping[str, str] = {
     "validation_epochs sample_every_n_epochs validate_every_n_epochs": (
         "--preview-every counts steps"
     ),
+    "validation_seed validation_split": "--held-out counts pictures that are evaluated only",
     "sample_at_first": "`pseudoword generate` draws the starting word",
     "sample_sampler": "a line of --preview names its scheduler: --ss DDIM",
     "negative_validation_prompts samples sample_definition_file_name": _PREVIEWS,
@@ -123,19 +157,34 @@ _NAMES: Mapping[str, str] = {
     "resume resume_from_checkpoint continue_last_backup save_state save_state_on_train_end "
     "save_last_n_steps_state save_last_n_epochs_state checkpoints_total_limit "
     "initial_epoch initial_step skip_until_initial_step": _KEPT,
-    "save_as_full_pipeline": "the model does not change; `pseudoword inspect` shows how to load it",
+    "save_as_full_pipeline only_save_embeds": (
+        "the model does not change; `pseudoword inspect` shows how to load it"
+    ),
     "no_safe_serialization save_model_as save_precision use_safetensors output_model_format": (
         _FORMATS
     ),
     "push_to_hub hub_model_id hub_token huggingface_repo_id huggingface_repo_type "
-    "huggingface_path_in_repo huggingface_repo_visibility huggingface_token async_upload": _PUSH,
-    "logging_dir log_prefix log_tracker_name log_tracker_config wandb_run_name wandb_api_key": _LOG,
+    "huggingface_path_in_repo huggingface_repo_visibility huggingface_token async_upload "
+    "save_state_to_huggingface resume_from_huggingface": _PUSH,
+    "logging_dir log_prefix log_tracker_name log_tracker_config log_config wandb_run_name "
+    "wandb_api_key": _LOG,
     # speed and memory
     "enable_xformers_memory_efficient_attention xformers sdpa mem_eff_attn "
     "attention_mechanism": _ATTENTION,
     "torch_compile dynamo_backend compile": "--graphs records the denoiser on an NVIDIA GPU",
+    "do_quantization do_distillation verify_loading": "--quantize keeps the frozen layers in less",
+    "deepspeed zero_stage offload_optimizer_device offload_optimizer_nvme_path "
+    "offload_param_device offload_param_nvme_path zero3_init_flag zero3_save_16bit_model "
+    "fp16_master_weights_and_gradients ddp_gradient_as_bucket_view ddp_static_graph": (
+        "a word is learned on one GPU; `pseudoword submit` shares many words among several"
+    ),
+    "cache_text_encoder_outputs cache_text_encoder_outputs_to_disk": (
+        "prompts that stay the same are read once with --output-embedding only"
+    ),
+    "fused_backward_pass disable_mmap_load_safetensors "
     "allow_tf32 lowram highvram blocks_to_swap "
     "enable_cpu_offload_during_validation ddp_timeout local_rank": _SPEED,
+    "cache_dir": "the environment variable HF_HOME names the folder of the hub's files",
     "config_file output_config": (
         "--config takes a file of settings, and tells what those of another trainer's are here; "
         "each run writes config.toml"

@@ -48,7 +48,7 @@ class PictureSettings(Settings):
         "unmasked_weight": Idle("without --mask", lambda s: s.mask == "none"),
     }
 
-    pictures: Annotated[FilePaths, Alias("train_data_dir")]
+    pictures: Annotated[FilePaths, Alias("train_data_dir", "instance_data_dir")]
     """A folder of pictures, or several files. Three to five are enough."""
 
     resolution: Annotated[SideOfSquare, OFTEN] = None
@@ -67,7 +67,7 @@ class PictureSettings(Settings):
     crops: Annotated[int, Field(ge=1, le=100)] = 4
     """With --crop random: how many places per picture."""
 
-    flip: Annotated[bool, Alias("flip_aug")] = False
+    flip: Annotated[bool, Alias("flip_aug", "random_flip")] = False
     """Use a mirrored copy of each picture too. Not for subjects with a left and a right side."""
 
     background: str = "white"

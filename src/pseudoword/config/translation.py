@@ -1,8 +1,9 @@
 """Files of settings of other trainers, told as options that say the same here.
 
-Read are kohya's TOML of data sets and of arguments, OneTrainer's JSON of a run and of its concepts,
-and the YAML of invoke-training and ai-toolkit. Nothing of them is taken in silence: the user sees
-each setting as an option, or with what to do instead.
+Read are kohya's TOML of data sets and of arguments, the JSON that OneTrainer writes of a run and of
+its concepts and AUTOMATIC1111 beside its logs, and the YAML of invoke-training and ai-toolkit.
+Nothing of them is taken in silence: the user sees each setting as an option, or with what to do
+instead.
 """
 
 import json
@@ -253,6 +254,19 @@ def _also(leaf: _Leaf) -> Told:
     return {"also": words} if words else None
 
 
+def _side(leaf: _Leaf) -> Told:
+    """AUTOMATIC1111's width or height."""
+    if leaf.beside.get("training_width") == leaf.beside.get("training_height"):
+        return {"resolution": leaf.value}
+    return {leaf.name.removeprefix("training_"): leaf.value}
+
+
+def _clipping(leaf: _Leaf) -> Told:
+    """AUTOMATIC1111's limit of the gradient, of either kind."""
+    kind = leaf.beside.get("clip_grad_mode")
+    return {f"clip_{kind}": leaf.value} if kind in ("value", "norm") else None
+
+
 def _file_of(name: str) -> Rule:
     """A file that has what is not in this one."""
     return lambda leaf: (
@@ -292,6 +306,18 @@ def _previews(leaf: _Leaf) -> Told:
     return told
 
 
+def _preview(leaf: _Leaf) -> Told:
+    """AUTOMATIC1111's preview, with the settings of its txt2img tab beside it."""
+    names = {"steps": "diffusion_steps"}
+    sample = {
+        names.get(name, name): leaf.beside.get(f"preview_{name}")
+        for name in ("prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "seed")
+    }
+    if sample["seed"] == -1:  # another one each time
+        sample["seed"] = None
+    return _previews(leaf._replace(value=[sample]))
+
+
 _RULES: dict[str, Rule] = {
     name: rule
     for names, rule in {
@@ -305,6 +331,8 @@ _RULES: dict[str, Rule] = {
         "init_words": _as("init"),
         "token_count embedding.tokens": _as("vectors"),
         "additional_embeddings": _also,
+        "embedding_name": _as("token"),
+        "model_name": lambda _: "--base takes the file of the model",
         "class_tokens": lambda _: "it is --token, and what it begins as is --init",
         "output_name name": _nothing,
         "base_output_dir training_folder": _as("out"),
@@ -315,7 +343,8 @@ _RULES: dict[str, Rule] = {
         "unet transformer prior": _denoiser,
         "model.quantize": _if("quantize", "8bit"),
         # pictures
-        "image_dir concepts.path dataset_dir folder_path": _as("pictures"),
+        "image_dir concepts.path dataset_dir folder_path data_root": _as("pictures"),
+        "training_width training_height": _side,
         "jsonl_path": _folder,
         "center_crop": lambda leaf: {"crop": "random"} if leaf.value is False else None,
         "random_crop": _if("crop", "random"),
@@ -325,7 +354,7 @@ _RULES: dict[str, Rule] = {
             "resolution": leaf.value.get("target_resolution", 512),
         },
         "min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale": _nothing,
-        "random_flip enable_random_flip": _if("flip", True),
+        "enable_random_flip": _if("flip", True),
         "masked_training use_masks masked_loss": _if("mask", "file"),
         "alpha_mask": _if("mask", "alpha"),
         "unmasked_weight": lambda leaf: (
@@ -335,7 +364,7 @@ _RULES: dict[str, Rule] = {
         "concept_file_name": _file_of("concepts"),
         "concepts.seed repeats_strategy balancing_strategy concept_stats": _nothing,
         # captions
-        "caption_preset": _as("template"),
+        "caption_preset template_file": _as("template"),
         "use_object_template": _if("template", "subject"),
         "use_style_template": _if("template", "style"),
         "caption_extension caption_ext": _if("template", "filewords"),
@@ -366,7 +395,10 @@ _RULES: dict[str, Rule] = {
         "learning_rate_cycles": lambda leaf: (
             INSTEAD["learning_rate_cycles"] if leaf.value != 1 else None
         ),
+        "learn_rate": _as("lr"),
+        "gradient_step": _as("accumulate"),
         "clip_grad_norm": _as("clip_norm"),
+        "clip_grad_value": _clipping,
         "ema use_ema ema_update_step_interval": _nothing,
         "ema_decay": _ema,
         "gradient_checkpointing": _one_of(
@@ -392,20 +424,26 @@ _RULES: dict[str, Rule] = {
         "sample samples": _previews,
         "sample_definition_file_name": _file_of("samples"),
         "validation_prompts": _as("preview"),
-        "validate_every_n_steps": _as("preview_every"),
+        "preview_prompt": _preview,
+        "preview_negative_prompt preview_seed preview_width preview_height preview_steps "
+        "preview_cfg_scale preview_sampler_index": _nothing,
+        "validate_every_n_steps create_image_every": _as("preview_every"),
+        "save_embedding_every": _as("save_every"),
         "sample_after": _in_steps("preview_every", "sample_after_unit"),
         "save_every": _in_steps("save_every", "save_every_unit"),
         "sample_after_unit save_every_unit": _nothing,
         "max_checkpoints max_step_saves_to_keep": _as("keep_last"),
         "tensorboard": _if("log", "tensorboard"),
         # the rest says what is so here, or is of other parts of the model and other trainings
-        "type job version __version config_version uuid device meta network adapter lora log_dir "
-        "training_method model_type dataset_class keep_in_memory text_encoder text_encoder_2 "
-        "text_encoder_3 text_encoder_4 unconditional_transformer effnet_encoder decoder "
-        "decoder_text_encoder decoder_vqgan quantization cloud secrets optimizer_defaults "
-        "scheduler_params workspace_dir cache_dir debug_dir train_dtype output_dtype save.dtype "
-        "fallback_train_dtype embedding_weight_dtype save_format train_device temp_device "
-        "backup_after backup_after_unit rolling_backup rolling_backup_count": _nothing,
+        "datetime model_hash num_of_dataset_images initial_step log_directory clip_grad_mode "
+        "save_image_with_stored_embedding type job version __version config_version uuid device "
+        "meta network adapter lora log_dir training_method model_type dataset_class "
+        "keep_in_memory text_encoder text_encoder_2 text_encoder_3 text_encoder_4 "
+        "unconditional_transformer effnet_encoder decoder decoder_text_encoder decoder_vqgan "
+        "quantization cloud secrets optimizer_defaults scheduler_params workspace_dir cache_dir "
+        "debug_dir train_dtype output_dtype save.dtype fallback_train_dtype "
+        "embedding_weight_dtype save_format train_device temp_device backup_after "
+        "backup_after_unit rolling_backup rolling_backup_count": _nothing,
     }.items()
     for name in names.split()
 }

@@ -78,7 +78,7 @@ class WordSettings(Settings):
         ),
     }
 
-    token: Annotated[str, OFTEN, Alias("placeholder_token", "token_string")]
+    token: Annotated[str, OFTEN, Alias("placeholder_token", "token_string", "token_abstraction")]
     """The new word as it is written in prompts, such as "<cat>"."""
 
     init: Annotated[
@@ -86,7 +86,7 @@ class WordSettings(Settings):
         A_PATH,
         AfterValidator(at_home),
         OFTEN,
-        Alias("initializer_token", "init_word", "weights"),
+        Alias("initializer_token", "initializer_concept", "init_word", "weights"),
     ] = "object"
     """Start from this word or these words, or continue from a concept file."""
 
@@ -98,7 +98,12 @@ class WordSettings(Settings):
     vectors: Annotated[
         Annotated[int, Field(ge=1, le=75)] | Auto,
         OFTEN,
-        Alias("num_vectors", "num_vectors_per_token"),
+        Alias(
+            "num_vectors",
+            "num_vectors_per_token",
+            "num_vec_per_token",
+            "num_new_tokens_per_abstraction",
+        ),
     ] = AUTO
     """How many vectors the word has. auto chooses by the number of pictures, and of tokens in
     --init."""
