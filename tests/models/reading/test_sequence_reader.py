@@ -1,6 +1,7 @@
 """Prompts as T5 and language models read them, with words in them."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -196,6 +197,20 @@ def test_only_the_positions_that_are_used_are_the_text(tokenizers: dict[str, Any
     encoded = some(["a photo of one cat"], {}, output_hidden_states=True)
     assert torch.equal(encoded.text(_last(encoded)), states[:, [0, 4, 5]])
     assert encoded.mask.tolist() == [[1, 1, 0]]
+
+
+def test_parts_may_be_read_as_texts_of_their_own(tokenizer: Any) -> None:
+    def halves(text: str) -> list[str]:
+        return [text[: len(text) // 2], text[len(text) // 2 :]]
+
+    reader = SequenceReader(tokenizer, LENGTH, apart=halves)
+    for prompt in PROMPTS:
+        found = reader.find(prompt, {})
+        apart = [tokenizer(half, add_special_tokens=False).input_ids for half in halves(prompt)]
+        assert [token.id for token in found.tokens] == [*chain.from_iterable(apart)]
+        assert found.text == prompt
+    rows = [token.row for token in reader.find("a <x> and <x>", {"<x>": 2}).tokens]
+    assert [row for row in rows if row >= 0] == [0, 1, 0, 1]
 
 
 def test_what_is_not_read_is_told_without_the_template(tokenizers: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ def _in_chat(tokenizer: Any) -> SequenceReader:
         lambda prompt: before + prompt,
         behind=pipeline.prompt_template_encode_suffix,
         used=slice(first, None),
+        counts_padding=False,
     )
 
 

@@ -52,8 +52,8 @@ class PromptReader(ABC):
     """the positions whose hidden states are the text, if others are a template's"""
     pads_to_longest = False
     """whether prompts are padded to the longest of those read at once, not to `length`"""
-    pads_inside = False
-    """whether there are tokens behind the padding, which is not counted in positions"""
+    counts_padding = True
+    """whether padding before or between tokens is counted in their positions"""
 
     def __init__(
         self, tokenizer: Any, length: int, begin: Sequence[int], end: Sequence[int]

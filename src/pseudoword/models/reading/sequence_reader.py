@@ -6,7 +6,7 @@ those changes, so that it may have capital letters, and a template cannot touch 
 the place of a word of the vocabulary, which the space before it belongs to.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pseudoword.errors import BaseModelError, PromptError
@@ -23,6 +23,9 @@ from pseudoword.placeholders import as_written, split
 Template = Callable[[str], str]
 """What a pipeline makes of a prompt before it goes to the tokenizer."""
 
+Apart = Callable[[str], Iterable[str]]
+"""Cuts what a template made of a prompt into the texts that the tokenizer gets one by one."""
+
 WORD = "\U00010000"
 """Stands for a word before the text that follows one: a letter that no tokenizer joins with others.
 
@@ -37,6 +40,11 @@ def as_it_is(prompt: str) -> str:
     return prompt
 
 
+def at_once(text: str) -> list[str]:
+    """Nothing is read apart."""
+    return [text]
+
+
 class SequenceReader(PromptReader):
     """A tokenizer of one sequence, whose text may have a template around it."""
 
@@ -46,8 +54,10 @@ class SequenceReader(PromptReader):
         length: int,
         template: Template = as_it_is,
         *,
+        apart: Apart = at_once,
         behind: str = "",
         used: Positions | None = None,
+        counts_padding: bool = True,
         pads_to_longest: bool = False,
         special_tokens: bool = True,
     ) -> None:
@@ -57,8 +67,10 @@ class SequenceReader(PromptReader):
             tokenizer: a fast one of transformers. Padding goes to its `padding_side`.
             length: the most tokens, with those of the template, and begin and end tokens.
             template: what is done to a prompt before.
+            apart: the parts of what the template gives that are read as texts of their own.
             behind: what follows the text and its padding.
             used: the positions whose hidden states are the text; by default all.
+            counts_padding: whether padding is counted in the positions of tokens.
             pads_to_longest: pad only to the longest sequence of those read at once.
             special_tokens: whether the tokenizer's begin and end tokens go around the text; False
                 if the template writes them.
@@ -75,13 +87,15 @@ class SequenceReader(PromptReader):
         begin, end = _special_ids(tokenizer) if special_tokens else ([], [])
         super().__init__(tokenizer, length, begin, [*end, *_ids(tokenizer, behind)])
         self.used = used
-        self._template = template
-        self.pads_inside = bool(behind)
+        self._template, self._apart = template, apart
+        self.counts_padding = counts_padding
+        self._pads_inside = bool(behind)
         self.pads_to_longest = pads_to_longest
         mark = chr(_MARKS[0])
         before, found, self._after = template(mark).partition(mark)
         self._begin = len(before)
-        self._before = len(list(self._tokens(before.removesuffix(" "))))
+        texts = apart(before.removesuffix(" "))
+        self._before = sum(len(list(self._tokens(text))) for text in texts)
         if not found or self.max_tokens < 1:
             raise BaseModelError(
                 f"a text encoder reads {length} tokens, and its template leaves no room for a "
@@ -113,7 +127,7 @@ class SequenceReader(PromptReader):
         return self.padded(found, longest if self.pads_to_longest else self.length)
 
     def _before_padding(self, count: int) -> int:
-        if self.pads_inside:
+        if self._pads_inside:
             return count - len(self.end)
         return 0 if self.tokenizer.padding_side == "left" else count
 
@@ -122,29 +136,25 @@ class SequenceReader(PromptReader):
         rows = rows_by_name(counts)
         pieces = split(prompt, rows)
         names = pieces[1::2]
-        if not names:
-            text = self._template(as_written(prompt))
-            return self._found(list(self._tokens(text)), text)
         mark = next(m for m in map(chr, _MARKS) if m not in prompt)
         marked = "".join(mark if i % 2 else as_written(p) for i, p in enumerate(pieces))
-        texts = self._template(marked).split(mark)
-        if len(texts) != len(names) + 1:
+        whole = self._template(marked)
+        if whole.count(mark) != len(names):
             raise PromptError(
                 f"a new word is lost in the template of the text encoder: {as_written(prompt)!r}"
             )
         tokens: list[Token] = []
-        text = ""
-        for i, piece in enumerate(texts):
-            last = i == len(names)
-            own = piece if last else piece.removesuffix(" ")
-            tokens += self._tokens(own, len(text), behind_word=i > 0)
-            text += piece
-            if not last:
-                tokens += [Token(-1, row, len(text)) for row in rows[names[i]]]
-                text += as_written(names[i])
-        return self._found(tokens, text)
-
-    def _found(self, tokens: list[Token], text: str) -> Found:
+        text, left = "", iter(names)
+        for part in self._apart(whole):
+            pieces = part.split(mark)
+            for i, piece in enumerate(pieces):
+                if i:
+                    name = next(left)
+                    tokens += [Token(-1, row, len(text)) for row in rows[name]]
+                    text += as_written(name)
+                own = piece.removesuffix(" ") if i < len(pieces) - 1 else piece
+                tokens += self._tokens(own, len(text), behind_word=i > 0)
+                text += piece
         return Found(tokens, text, self._begin, len(text) - len(self._after))
 
     def _tokens(self, text: str, at: int = 0, *, behind_word: bool = False) -> Iterator[Token]:

@@ -226,7 +226,7 @@ class TextEncoder:
     def _run(self, tokens: Tokenized, stacked: Tensor | None, options: Mapping[str, Any]) -> Any:
         """The transformer's output; it reads the rows `stacked` where the slots of `tokens` say."""
         masks = {"attention_mask": self._attention_mask(tokens)} if self.masked else {}
-        if self.reader.pads_inside:
+        if not self.reader.counts_padding:
             masks["position_ids"] = _counted(tokens.mask)
         if stacked is None:
             return self.model(tokens.ids, **options, **masks)
