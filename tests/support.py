@@ -1,5 +1,6 @@
 """Helpers for tests of several floors: run a command, train quickly, make files, collect notes."""
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from inspect import signature
@@ -7,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import DiffusionPipeline
 from safetensors.torch import save_file
@@ -71,6 +73,12 @@ def diffusers_own(base: Path) -> Any:
         for weight in part.parameters() if isinstance(part, torch.nn.Module) else ():
             weight.data = weight.data.clone()
     return pipeline
+
+
+def reads_loras(base: Path) -> bool:
+    """Whether diffusers reads LoRA files for the model in the folder `base`."""
+    pipeline = json.loads((base / "model_index.json").read_text())["_class_name"]
+    return hasattr(getattr(diffusers, pipeline), "load_lora_weights")
 
 
 def lora(base: Path, file: Path) -> Path:
@@ -190,9 +198,10 @@ def guided(pipeline: Any, scale: float, against: str = "") -> dict[str, Any]:
     return {"guidance_scale": scale - 1 if from_zero else scale, **negative}
 
 
-def as_large_as_asked(pipeline: Any) -> dict[str, Any]:
-    """A size that some configs do not say, and that some pipelines would round."""
-    size: dict[str, Any] = {"height": 32, "width": 32}
-    if "use_resolution_binning" in signature(pipeline.__call__).parameters:
-        size["use_resolution_binning"] = False
-    return size
+def as_asked(pipeline: Any) -> dict[str, Any]:
+    """A size that some configs do not say. Some pipelines would round it, or change the prompt."""
+    changes = {"use_resolution_binning", "enable_prompt_rewrite"}
+    return {
+        **{"height": 32, "width": 32},
+        **dict.fromkeys(changes & set(signature(pipeline.__call__).parameters), False),
+    }

@@ -10,7 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
-from support import as_large_as_asked, diffusers_own, guided
+from support import as_asked, diffusers_own, guided
 from word_files import write_word
 
 import pseudoword
@@ -92,7 +92,7 @@ def test_diffusers_draws_the_same_pictures_with_our_rows_in_its_vocabulary(
         **guided(pipeline, 4.0, stand_ins.spelled(against, n)),
         generator=torch.Generator().manual_seed(7),
         num_inference_steps=4,
-        **as_large_as_asked(pipeline),
+        **as_asked(pipeline),
     ).images[0]
     word = Concept("<cat>", rows)
     prompt = "a photo of <cat> on a <cat>"
@@ -112,7 +112,7 @@ def test_a_prompt_without_a_word_is_drawn_as_by_the_pipeline_bit_for_bit(any_bas
         **guided(pipeline, 4.0, against),
         generator=torch.Generator().manual_seed(7),
         num_inference_steps=4,
-        **as_large_as_asked(pipeline),
+        **as_asked(pipeline),
     ).images[0]
     drawn: dict[str, Any] = {"negative": against, "guidance": 4.0, "sampler_steps": 4}
     told: list[tuple[int, int]] = []
