@@ -272,6 +272,16 @@ MODELS: Mapping[str, tuple[str, dict[str, Part]]] = {
             **{"vae": ("AutoencoderKLQwenImage", {}), "text_encoder": QWEN25_7B},
         },
     ),
+    "LongCat-Image": (
+        "longcat-image",
+        {
+            "transformer": (
+                "LongCatImageTransformer2DModel",
+                {"num_layers": 10, "num_single_layers": 20},
+            ),
+            **{"vae": VAE_16, "text_encoder": QWEN25_7B},
+        },
+    ),
     "Krea 2": (
         "krea2",
         {

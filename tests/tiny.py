@@ -30,6 +30,8 @@ from diffusers import (
     FluxTransformer2DModel,
     Krea2Pipeline,
     Krea2Transformer2DModel,
+    LongCatImagePipeline,
+    LongCatImageTransformer2DModel,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
     PixArtAlphaPipeline,
@@ -111,6 +113,9 @@ PUBLISHED_LENGTHS = {
     )
 }
 """Their own lengths: 256 to 512 tokens."""
+
+LongCatImagePipeline.tokenizer_max_length = property(lambda _: MOST_TOKENS, lambda *_: None)
+"""It is no argument of this one; 512 are published."""
 
 
 def tokenizer(folder: Path) -> CLIPTokenizer:
@@ -366,6 +371,33 @@ def krea2(folder: Path, *, distilled: bool = False) -> Path:
     return _made_for(32, folder)
 
 
+def longcat_image(folder: Path) -> Path:
+    """Save a tiny LongCat-Image model in diffusers' layout: Qwen 2.5 VL, patches as tokens.
+
+    Its pipeline begins with noise of 16 channels, whatever the config says. Its processor, which
+    lets it write prompts anew, may be missing.
+    """
+    torch.manual_seed(0)
+    LongCatImagePipeline._optional_components = ["text_processor"]
+    told = re.findall(r"[A-Za-z]+", LongCatImagePipeline(*[None] * 6).prompt_template_encode_prefix)
+    words = tiny_tokenizers.qwen(folder / "tokenizer", [*WORDS, *told], told)
+    transformer = LongCatImageTransformer2DModel(
+        in_channels=4 * 16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=16,
+        axes_dims_rope=(2, 2, 4),
+    )
+    vae = _vae(latent_channels=16, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False)
+    text = tiny_encoders.encoder("Qwen 2.5 VL", len(words), 16)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0)
+    pipeline = LongCatImagePipeline(scheduler, vae, text, words, None, transformer)
+    pipeline.save_pretrained(folder)
+    return _made_for(32, folder)
+
+
 def z_image(folder: Path) -> Path:
     """Save a tiny Z-Image model in diffusers' layout: Qwen 3, texts of different lengths."""
     torch.manual_seed(0)
@@ -564,6 +596,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "flux2-klein": flux2,
     "qwen-image": qwen_image,
     "krea2": krea2,
+    "longcat-image": longcat_image,
     "z-image": z_image,
     "chroma": chroma,
     "auraflow": auraflow,

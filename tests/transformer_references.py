@@ -78,6 +78,19 @@ def krea2(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -
     return found[:, :, 0]
 
 
+def longcat_image(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
+    text, text_ids = pipeline.encode_prompt(list(prompts))
+    batch, channels, height, width = noisy.shape
+    scale = pipeline.vae_scale_factor
+    tokens, ids = pipeline.prepare_latents(
+        *(batch, channels, height * scale, width * scale, noisy.dtype, noisy.device, None),
+        latents=pipeline._pack_latents(noisy, batch, channels, height, width),
+    )
+    predicted = pipeline.transformer(tokens, text, times / 1000, ids, text_ids).sample
+    found: Tensor = pipeline._unpack_latents(predicted, height * scale, width * scale, scale)
+    return found
+
+
 def z_image(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
     text, _ = pipeline.encode_prompt(list(prompts), do_classifier_free_guidance=False)
     frames = list(noisy.unsqueeze(2))
@@ -159,6 +172,7 @@ REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]]
     "flux2-klein": flux2,
     "qwen-image": qwen_image,
     "krea2": krea2,
+    "longcat-image": longcat_image,
     "z-image": z_image,
     "chroma": chroma,
     "auraflow": auraflow,

@@ -303,6 +303,7 @@ PIPELINES = {
     "lumina2": "Lumina2Pipeline",
     "qwen-image": "QwenImagePipeline",
     "krea2": "Krea2Pipeline",
+    "longcat-image": "LongCatImagePipeline",
     "z-image": "ZImagePipeline",
     "flux2": "Flux2KleinPipeline",
     "auraflow": "AuraFlowPipeline",

@@ -29,7 +29,7 @@ NEWER: dict[str, dict[str, int]] = {
     "SD 3": {"clip_l": 768, "clip_g": 1280, "t5xxl": 4096},
     "FLUX.1": {"clip_l": 768, "t5xxl": 4096},
     "Sana or Lumina 2": {"gemma2_2b": 2304},
-    "Qwen-Image": {"qwen25_7b": 3584},
+    "Qwen-Image or LongCat-Image": {"qwen25_7b": 3584},
     "Z-Image or FLUX.2": {"qwen3_4b": 2560},
 }
 

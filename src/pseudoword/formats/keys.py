@@ -91,6 +91,7 @@ MODEL_FAMILIES: Mapping[str, ModelFamily] = {
     "lumina2": ModelFamily("Lumina 2", [("gemma2_2b",)]),
     "qwen-image": ModelFamily("Qwen-Image", [("qwen25_7b",)]),
     "krea2": ModelFamily("Krea 2", [("qwen3vl_4b",)]),
+    "longcat-image": ModelFamily("LongCat-Image", [("qwen25_7b",)]),
     "z-image": ModelFamily("Z-Image", [("qwen3_4b",)]),
     "flux2": ModelFamily("FLUX.2", [("qwen3_4b",), ("qwen3_8b",), ("mistral3_24b",)]),
     "auraflow": ModelFamily("AuraFlow", [("pile_t5xl",)]),

@@ -20,6 +20,7 @@ FAMILIES: Mapping[str, str] = {
     "flux2-klein": "flux2:Flux2Klein",
     "qwen-image": "qwen_image:QwenImage",
     "krea2": "krea2:Krea2",
+    "longcat-image": "longcat_image:LongCatImage",
     "z-image": "z_image:ZImage",
     "chroma": "chroma:Chroma",
     "auraflow": "auraflow:AuraFlow",
