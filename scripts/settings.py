@@ -160,7 +160,7 @@ def _plain(text: str) -> str:
     escaped = re.sub(r"([<*])", r"\\\1", text)
     named = re.sub(r"(?<![\w-])(--[a-z][a-z-]+)", r"`\1`", escaped)
     said, _, more = named.partition("  [")
-    kept = [one for one in more.removesuffix("]").split("; ") if one and "x" not in one[:3]]
+    kept = [one for one in more.removesuffix("]").split("; ") if one and "=x" not in one]
     return " ".join([said, *(f"*{one[0].upper()}{one[1:]}.*" for one in kept)])
 
 
