@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import embedding_files
 import pytest
@@ -413,13 +413,17 @@ def test_no_output_goes_into_the_folder_of_pictures(
 # Every command
 
 
+def takes_path(hint: Any) -> bool:
+    return hint is Path or any(map(takes_path, get_args(hint)))
+
+
 def bad_paths() -> list[tuple[str, ...]]:
     """All options of all commands that take a path, with none."""
     result = []
     kinds: dict[str, type[Settings]] = {"train": TrainConfig, "prepare": PrepareConfig}
     for command, kind in (kinds | {"evaluate": EvaluateConfig, "bench": BenchConfig}).items():
         for name, field in kind.model_fields.items():
-            if "Path" in repr(field.annotation) and name != "pictures":
+            if takes_path(field.annotation) and name != "pictures":
                 positional: tuple[str, ...] = () if command == "bench" else ("x",)
                 positional += ("--pictures", "x") if command == "evaluate" else ()
                 result.append((command, *positional, f"--{name.replace('_', '-')}", ""))
@@ -472,7 +476,6 @@ def word(tmp_path: Path) -> Path:
 
 def commands(out: Path, word: Path, pictures: Path) -> dict[str, tuple[tuple[object, ...], str]]:
     """Arguments, and a file that the command would write."""
-    embeddings = put(out / "embeddings" / "a.safetensors", word.read_bytes()).parent
     return {
         "generate": (("generate", "a", "--out", out / "a.png"), "a.png"),
         "generate several": (("generate", "a", "-n", 3, "--out", out / "a.png"), "a-2.png"),
@@ -482,7 +485,7 @@ def commands(out: Path, word: Path, pictures: Path) -> dict[str, tuple[tuple[obj
             ("convert", out / "xl.safetensors", out / "b.bin"),
             "b_2.bin",
         ),
-        "gallery": (("gallery", embeddings), "embeddings/gallery.png"),
+        "gallery": (("gallery", out / "embeddings"), "embeddings/gallery.png"),
         "evaluate": (("evaluate", word, "--pictures", pictures, "--out", out), "report.html"),
         "bench": (("bench", "--out", out), "table.md"),
         "bench, lessons": (("bench", "--out", out), "lessons"),
@@ -491,15 +494,24 @@ def commands(out: Path, word: Path, pictures: Path) -> dict[str, tuple[tuple[obj
     }
 
 
-@pytest.mark.usefixtures("nothing_heavy")
-@pytest.mark.parametrize("what", commands(Path("/tmp"), Path(__file__), Path("/tmp")))
-def test_no_command_replaces_a_file_and_each_checks_before_the_work(
-    what: str, word: Path, pictures: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def out(tmp_path: Path, word: Path) -> Path:
+    """A folder that commands write to, with words of one and of two text encoders."""
     out = tmp_path / "out"
+    put(out / "embeddings" / "a.safetensors", word.read_bytes())
     both = {"clip_l": embedding_files.rows(1, 768), "clip_g": embedding_files.rows(1, 1280)}
-    out.mkdir()
     write_word(Concept("<xl>", both, "sdxl"), out / "xl.safetensors")
+    return out
+
+
+COMMANDS = tuple(commands(Path(), Path(), Path()))
+
+
+@pytest.mark.usefixtures("nothing_heavy")
+@pytest.mark.parametrize("what", COMMANDS)
+def test_no_command_replaces_a_file_and_each_checks_before_the_work(
+    what: str, word: Path, pictures: Path, tmp_path: Path, out: Path
+) -> None:
     arguments, name = commands(out, word, pictures)[what]
     put(out / name)
     before = everything(tmp_path)
@@ -512,11 +524,9 @@ def test_no_command_replaces_a_file_and_each_checks_before_the_work(
 
 @pytest.mark.usefixtures("nothing_heavy")
 @pytest.mark.parametrize("what", ["generate", "prepare", "convert", "evaluate", "demo", "train"])
-def test_a_broken_link_is_not_replaced(
-    what: str, word: Path, pictures: Path, tmp_path: Path
-) -> None:
-    arguments, name = commands(tmp_path / "out", word, pictures)[what]
-    (link := tmp_path / "out" / name).symlink_to("nowhere")
+def test_a_broken_link_is_not_replaced(what: str, word: Path, pictures: Path, out: Path) -> None:
+    arguments, name = commands(out, word, pictures)[what]
+    (link := out / name).symlink_to("nowhere")
     code, said, complained = run(*arguments)
     assert (code, said) == (2, "")
     assert "--overwrite" in complained
@@ -524,22 +534,21 @@ def test_a_broken_link_is_not_replaced(
 
 
 @pytest.mark.usefixtures("nothing_heavy")
-@pytest.mark.parametrize("what", commands(Path("/tmp"), Path(__file__), Path("/tmp")))
+@pytest.mark.parametrize("what", COMMANDS)
 def test_an_output_that_cannot_be_written_is_an_error_before_the_work(
-    what: str, word: Path, pictures: Path, tmp_path: Path
+    what: str, word: Path, pictures: Path, tmp_path: Path, out: Path
 ) -> None:
     put(tmp_path / "file")
-    arguments, _ = commands(tmp_path / "out", word, pictures)[what]
-    (tmp_path / "out" / "xl.safetensors").write_bytes(word.read_bytes())
+    arguments, _ = commands(out, word, pictures)[what]
     in_file = [
-        str(a).replace(str(tmp_path / "out"), str(tmp_path / "file")) if i else a
+        str(a).replace(str(out), str(tmp_path / "file")) if i else a
         for i, a in enumerate(arguments)
-        if a != tmp_path / "out" / "embeddings"
+        if a != out / "embeddings"
     ]
     if what == "gallery":
-        in_file += [tmp_path / "out" / "embeddings", "--out", tmp_path / "file" / "x.png"]
+        in_file += [out / "embeddings", "--out", tmp_path / "file" / "x.png"]
     if what == "convert, second file":
-        in_file[1] = tmp_path / "out" / "xl.safetensors"
+        in_file[1] = out / "xl.safetensors"
     before = everything(tmp_path)
     code, said, complained = run(*in_file)
     assert (code, said) == (2, "")
