@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ from pseudoword.benchmark import image_similarity, runner
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
+from pseudoword.config.prompt_lines import lines_of
 from pseudoword.data import captions, examples, latents, picture_files
 from pseudoword.data.captions import CAPTIONED
+from pseudoword.errors import SettingsError
 from pseudoword.files import with_checksum, without_checksum
 from pseudoword.formats.advice import advise
 from pseudoword.models import base_model
@@ -459,6 +462,9 @@ class Settings:
         theirs = kind if kind in ("json", "yaml") else "toml"
         path = self.path.with_suffix(f".{theirs}")
         path.write_bytes(data)
+        if theirs == "json":
+            with suppress(SettingsError):
+                lines_of(str(path))
         config = TrainConfig.gather(path)
         config.to_toml()
         _must(config.total_steps > 0, "no steps")

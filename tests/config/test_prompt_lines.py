@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,53 @@ def test_a_file_stands_for_the_prompts_on_its_lines(tmp_path: Path) -> None:
     file.write_bytes(b"\xff")
     with pytest.raises(SettingsError, match="not text in UTF-8"):
         read(str(file))
-    with pytest.raises(SettingsError, match=r"are read from a \.txt file"):
-        read("prompts.toml")
+
+
+SHARED = """
+[prompt]
+width = 64
+negative_prompt = "bad"
+[[prompt.subset]]
+prompt = "a [name]\\n at sea"
+seed = 3
+sample_steps = 9
+scale = 4.5
+sample_sampler = "ddim"
+[[prompt.subset]]
+prompt = "a [name] --n blurry"
+"""
+
+
+def test_samples_of_other_trainers_are_read(tmp_path: Path) -> None:
+    toml = tmp_path / "kohya.toml"
+    toml.write_text(SHARED)
+    first = PromptLine("a [name] at sea", "bad", 3, 64, None, 9, 4.5, "ddim")
+    assert [parse(line) for line in lines_of(str(toml))] == [
+        first, PromptLine("a [name]", "blurry", width=64),
+    ]  # fmt: skip
+    file = tmp_path / "samples.json"
+    off = {"enabled": False, "prompt": "none"}
+    theirs = {"enabled": True, "prompt": "a", "negative_prompt": "", "cfg_scale": 7.0, "frames": 1}
+    file.write_text(json.dumps([theirs, off, "[trigger] --d 3"]))
+    assert lines_of(str(file)) == ["a --l 7.0", "[name] --d 3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.json", "{", "is damaged"),
+        ("a.json", "[" * 100_000, "is damaged"),
+        ("a.toml", "= 3", "is damaged"),
+        ("a.json", '{"prompt": "a"}', r"no prompt\. Write them into a \.txt file"),
+        ("a.json", '[{"prompt": 3}, 4, null]', "no prompt"),
+        ("a.toml", "prompt = 3", "no prompt"),
+        ("a.toml", "[prompt]\nsubset = 3", "no prompt"),
+    ],
+)
+def test_a_file_without_samples_is_told(name: str, text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SettingsError, match=says):
+        lines_of(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -12,9 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pseudoword import lookup
 from pseudoword.config.fields import AS_WRITTEN, GUIDANCE, SIDE_PX, SamplerSteps, Seed, parsed
+from pseudoword.config.samples import lines_of_file
 from pseudoword.errors import SettingsError
 from pseudoword.files import read_regular
-from pseudoword.text import brief, decode_text
+from pseudoword.text import brief, decode_text, reason
 
 MOST_NBYTES = 1 << 20
 """A larger file of prompts is not read."""
@@ -85,24 +86,32 @@ def names_file(line: str) -> bool:
 def lines_of(line: str) -> list[str]:
     """The lines of the file that a preview names, or else itself.
 
-    Of a file, empty lines and those that begin with # are left out.
+    Of a text, empty lines and those that begin with # are left out. TOML and JSON have the samples
+    of other trainers.
 
     Raises:
-        SettingsError: the file cannot be read, has no line, or is of another kind.
+        SettingsError: the file cannot be read, or has no prompt.
     """
     if not names_file(line):
         return [line]
     told, file = f"--preview {brief(line)}", lookup.expand_home(line)
-    if file.suffix.lower() != ".txt":
-        raise SettingsError(f"{told}: previews are read from a .txt file, which has one on a line")
     lookup.check_there([file], "Give a file of prompts, or a prompt.", SettingsError)
     try:
         text = decode_text(read_regular(file, MOST_NBYTES, SettingsError))
     except UnicodeError:
         raise SettingsError(f"{told}: the file is not text in UTF-8") from None
-    found = [one for one in map(str.strip, text.splitlines()) if one and not one.startswith("#")]
+    suffix = file.suffix.lower()
+    if suffix == ".txt":
+        lines = [one.strip() for one in text.splitlines()]
+        found = [one for one in lines if one and not one.startswith("#")]
+    else:
+        try:
+            found = lines_of_file(text, suffix)
+        except (ValueError, RecursionError) as error:
+            raise SettingsError(f"{told}: the file is damaged: {reason(error)}") from None
     if not found:
-        raise SettingsError(f"{told}: the file has no prompt. Write one on each line.")
+        how = "one on each line" if suffix == ".txt" else "them into a .txt file, one on each line"
+        raise SettingsError(f"{told}: the file has no prompt. Write {how}.")
     return found
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pseudoword.config.aliases import names_of
 from pseudoword.config.elsewhere import INSTEAD
 from pseudoword.config.fields import flag
+from pseudoword.config.samples import lines_of_samples
 from pseudoword.text import brief, command, listed, visible
 
 MOST_VALUES = 5000
@@ -280,27 +281,11 @@ def _folder(leaf: _Leaf) -> Told:
     return {"pictures": str((PurePath if "\\" in path else PurePosixPath)(path).parent)}
 
 
-_LETTERS = {
-    **{"negative_prompt": "n", "neg": "n", "seed": "d", "width": "w", "height": "h"},
-    **{"diffusion_steps": "s", "sample_steps": "s", "cfg_scale": "l", "guidance_scale": "l"},
-}
-"""Settings of a sample -> the letter of our line of a preview."""
-
-
 def _previews(leaf: _Leaf) -> Told:
     """OneTrainer's samples, or those of ai-toolkit, which share their settings."""
     shared = leaf.value if isinstance(leaf.value, Mapping) else {}
-    told: dict[str, Any] = {"preview": []}
-    for one in shared.get("samples") or shared.get("prompts") or _each(leaf.value):
-        own = one if isinstance(one, Mapping) else {"prompt": one}
-        prompt = str(own.get("prompt") or "").replace("[trigger]", "[name]")
-        if not prompt or own.get("enabled") is False:
-            continue
-        for name, letter in _LETTERS.items():
-            value = own.get(name, shared.get(name))
-            if value not in (None, "") and f" --{letter} " not in prompt:
-                prompt += f" --{letter} {value}"
-        told["preview"].append(prompt)
+    samples = shared.get("samples") or shared.get("prompts") or _each(leaf.value)
+    told: dict[str, Any] = {"preview": lines_of_samples(samples, shared)}
     if shared.get("sample_every"):
         told["preview_every"] = shared["sample_every"]
     return told
