@@ -60,7 +60,7 @@ class Bad:
 
 
 def test_the_harness_sees_what_goes_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(mutations, "SLOW_SECONDS", 1.0)
+    monkeypatch.setattr(mutations, "SLOW_SECONDS", 0.5)
     monkeypatch.setattr(mutations, "GIGABYTE", 1 << 25)
     came = mutations.run(Bad, 8, kept=tmp_path / "kept")
     assert came.numbers == came.numbers | {

@@ -48,7 +48,7 @@ def test_the_default_precision_of_a_process_changes_nothing(
 SETTINGS: dict[str, dict[str, Any]] = {
     "layered": {"method": "layered"},
     "directional": {"method": "directional"},
-    "importance": {"timestep_sampling": "importance", "steps": 80, "batch": 1},
+    "importance": {"timestep_sampling": "importance", "steps": 10, "batch": 4},
     "stratified": {"timestep_sampling": "stratified", "batch": 2},
     "logit-normal": {"timestep_sampling": "logit-normal", "loss": "huber"},
     "random": {

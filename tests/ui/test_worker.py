@@ -65,7 +65,8 @@ def working(queue: Queue, trainings: Trainings) -> Iterator[Callable[[], threadi
 
 def assert_as_alone(queue: Queue, job: str, out: Path) -> None:
     """The word of a job has the rows that its settings give in a run of their own."""
-    alone = train(config=queue.workspace.place("queue", job) / "settings.toml", out=out)
+    settings = queue.workspace.place("queue", job) / "settings.toml"
+    alone = train(config=settings, out=out, checkpoint_every=100)
     word = formats.read(queue.library.file(job))
     assert torch.equal(word.vectors["clip_l"], alone.concept.vectors["clip_l"])
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from served import Served, drop, open_page, put, quick_settings, tab
 
 from pseudoword.example_files import EXAMPLE_PICTURES
@@ -101,7 +101,7 @@ def with_processes(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_killed_processes_lose_nothing_and_no_two_tabs_learn_one_word(
-    page: Page, browser: Browser, with_processes: Served
+    page: Page, with_processes: Served
 ) -> None:
     served = with_processes
     _ready(page, served, "victim")
@@ -109,7 +109,7 @@ def test_killed_processes_lose_nothing_and_no_two_tabs_learn_one_word(
     page.click("#teach-start")
     expect(page.locator("#start-told")).to_contain_text("<victim> was put into the queue")
 
-    other = browser.new_page()
+    other = page.context.new_page()
     _ready(other, served, "victim")
     other.click("#teach-start")
     expect(other.locator("#start-told [role=alert]")).to_contain_text(
