@@ -19,8 +19,9 @@ from pseudoword.errors import PromptError, PseudowordError, SettingsError, Stora
 from pseudoword.ui import jobs, training
 from pseudoword.ui.estimates import estimate
 from pseudoword.ui.job import Job
-from pseudoword.ui.job_files import RUNNING, JobFiles
+from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles
 from pseudoword.ui.jobs import Queue
+from pseudoword.ui.progress import FileProgress
 from pseudoword.ui.workspace import UnknownIdError, Workspace
 
 
@@ -61,6 +62,20 @@ def test_a_word_that_stopped_by_itself_is_ready_and_a_note_says_why(
     job = queue.job(job.id)
     assert (job.state, job.sentence) == ("done", "<cat> is ready.")
     assert [note for note in job.notes if "<cat> stopped at step" in note]
+
+
+def test_what_is_told_of_a_training_calls_pictures_as_people_did_also_when_they_are_gone(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    first = queue.data_sets.pictures(data_set)[0]
+    job = queue.submit(data_set, "<cat>", **settings)
+    queue.data_sets.remove(data_set, first.id)
+    files = JobFiles(queue.workspace, job.id)
+    FileProgress(files.folder / PROGRESS).note(f"{first.id}.png is small")
+    files.end("failed", f"{files.folder / 'pictures' / first.id}.png is damaged")
+    job = queue.job(job.id)
+    assert job.notes == (f"{first.name} is small",)
+    assert job.sentence == f"{first.name} is damaged"
 
 
 def test_a_training_without_previews_leaves_a_word_without_a_picture(

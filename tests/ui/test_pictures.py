@@ -38,6 +38,16 @@ def test_a_name_is_shown_and_names_no_file(sets: DataSets, one: tuple[str, str])
     assert [path.name for path in sets.files(name).iterdir()] == [f"{key}.png"]
 
 
+def test_pictures_of_one_name_are_told_apart(sets: DataSets) -> None:
+    """As on a phone, which calls all of them image.jpg."""
+    name = sets.new()
+    for file in ("image.png", "cat.png", "image.png"):
+        sets.add(name, png(), file)
+    assert [one.called for one in sets.pictures(name)] == ["image.png", "cat.png", "image.png (2)"]
+    assert sets.one(name, "0003").called == "image.png (2)"
+    assert sets.one(name, "0003").name == "image.png"
+
+
 def test_a_data_set_is_not_made_over_another_one(sets: DataSets, one: tuple[str, str]) -> None:
     name, key = one
     with pytest.raises(StorageError):

@@ -7,6 +7,7 @@ from typing import Any
 
 from pseudoword.ui.job_files import OVER, JobFiles, State
 from pseudoword.ui.library import Library
+from pseudoword.ui.pictures import by_name
 from pseudoword.ui.run_logs import LOG, last_entries, seconds_left
 
 
@@ -40,8 +41,6 @@ class Job:
     """what the user should know, in order"""
     word: str | None
     """the id of its first word that is in the library; None: there is none"""
-    data_set: str
-    """the id of the data set that it was begun with, which may be gone"""
 
     @property
     def called(self) -> str:
@@ -59,6 +58,7 @@ def job_of(files: JobFiles, library: Library) -> Job:
     about, state, running, progress = files.about, files.state, files.running, files.progress
     live = state in ("running", "stopping")
     tokens = {word: library.called(word, token) for word, token in files.tokens.items()}
+    names = about.get("pictures", {})
     entries = last_entries(files.workspace.place("runs", files.name) / LOG)
     total = int(about.get("total", 0))
     soonest = int(about.get("soonest", total))
@@ -66,7 +66,7 @@ def job_of(files: JobFiles, library: Library) -> Job:
         id=files.name,
         tokens=tokens,
         state=state,
-        sentence="It starts in a moment." if state == "queued" else files.sentence,
+        sentence="It starts in a moment." if state == "queued" else by_name(files.sentence, names),
         created=float(about.get("created", 0.0)),
         began=running.get("began", progress.get("began")),
         step=entries[-1]["step"] if entries else 0,
@@ -76,9 +76,8 @@ def job_of(files: JobFiles, library: Library) -> Job:
         phase=str(progress.get("phase", "")) if live else "",
         phase_done=int(progress.get("done", 0)) if live else 0,
         phase_total=int(progress.get("total", 0)) if live else 0,
-        notes=tuple(map(str, progress.get("notes", ()))),
+        notes=tuple(by_name(str(one), names) for one in progress.get("notes", ())),
         word=next((word for word in tokens if library.has(word)), None),
-        data_set=str(about.get("data_set", "")),
     )
 
 

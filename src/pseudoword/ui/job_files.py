@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,18 +61,21 @@ class JobFiles:
         self.workspace, self.name = workspace, name
         self.folder = workspace.path("queue", name)
 
-    def submit(self, tokens: Sequence[str], data_set: str, soonest: int, total: int) -> None:
+    def submit(
+        self, tokens: Sequence[str], pictures: Mapping[str, str], soonest: int, total: int
+    ) -> None:
         """Write down, as the last thing, that it is in the queue.
 
         Args:
             tokens: what its words are called.
-            data_set: the id of the data set it came from.
+            pictures: id -> what each is called, which may be gone when something is said of it.
             soonest: the step after which it ends, or may first end.
             total: steps of training there will be at most.
         """
         self._make_room_for_last_words()
         steps = {"soonest": soonest, "total": total}
-        about = {"tokens": list(tokens), "data_set": data_set, **steps, "created": time.time()}
+        about = {"tokens": list(tokens), "pictures": dict(pictures), **steps}
+        about["created"] = time.time()
         write_whole(self.folder / JOB, json.dumps(about).encode())
 
     @property

@@ -36,7 +36,7 @@ from pseudoword.ui.job_files import (
     settings_of,
 )
 from pseudoword.ui.library import Library
-from pseudoword.ui.pictures import DataSets, link_or_copy
+from pseudoword.ui.pictures import DataSets, link_or_copy, names_of
 from pseudoword.ui.run_logs import (
     LOG,
     Curves,
@@ -100,7 +100,8 @@ class Queue:
                 self._write(files, config, data_set, sentences)
                 internals.check(settings_of(files), Silent())
                 steps = internals.last_step(config), config.total_steps
-                files.submit(config.tokens, data_set, *steps)
+                pictures = names_of(self.data_sets.pictures(data_set))
+                files.submit(config.tokens, pictures, *steps)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise

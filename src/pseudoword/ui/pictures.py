@@ -8,7 +8,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,8 @@ class Picture:
     masked: bool
     crop: Box | None
     """the part that is used; None: all of it"""
+    called: str
+    """`name`, with a number from the second one on that is called so"""
 
 
 class DataSets:
@@ -98,7 +100,7 @@ class DataSets:
     def pictures(self, data_set: str) -> list[Picture]:
         """All pictures of a data set, in the order in which they came."""
         folder, about = self._read(data_set)
-        return [_picture(folder, key, entry) for key, entry in about["pictures"].items()]
+        return [_picture(folder, key, about) for key in about["pictures"]]
 
     def has(self, data_set: str) -> bool:
         """Whether there is a data set of that id."""
@@ -110,8 +112,9 @@ class DataSets:
 
     def one(self, data_set: str, picture: str) -> Picture:
         """One picture of a data set."""
-        folder, entry = self._entry(data_set, picture)
-        return _picture(folder, picture, entry)
+        folder, about = self._read(data_set)
+        _entry(about, picture)
+        return _picture(folder, picture, about)
 
     def open(self, data_set: str, picture: str, needed_px: int | None = None) -> Image.Image:
         """The upright original, RGB; reduced where its short side is far more than `needed_px`."""
@@ -241,11 +244,16 @@ class DataSets:
             self.discard(name)
 
 
-def by_name(text: str, pictures: Mapping[str, Picture]) -> str:
-    """`text`, in which pictures are called as people called them."""
+def names_of(pictures: Iterable[Picture]) -> dict[str, str]:
+    """Id -> what it is called."""
+    return {one.id: one.called for one in pictures}
+
+
+def by_name(text: str, names: Mapping[str, str]) -> str:
+    """`text`, in which pictures are called as people called them: id -> name."""
     return re.sub(
         r"(?:(?:\b[A-Za-z]:)?[^\s,;:]*[/\\])?(\d{4})\.\w{2,5}\b",
-        lambda found: pictures[found[1]].name if found[1] in pictures else found[0],
+        lambda found: names.get(found[1], found[0]),
         text,
     )
 
@@ -260,13 +268,17 @@ def link_or_copy(files: Sequence[Path], folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
-def _picture(folder: Path, key: str, entry: dict[str, Any]) -> Picture:
+def _picture(folder: Path, key: str, about: dict[str, Any]) -> Picture:
+    entry = about["pictures"][key]
+    alike = [one for one, other in about["pictures"].items() if other["name"] == entry["name"]]
+    number = alike.index(key) + 1  # phones call many pictures image.jpg
     return Picture(
         key,
         entry["name"],
         _caption(folder, key),
         (folder / ORIGINALS / f"{key}-mask.png").is_file(),
         tuple(entry["crop"]) if entry["crop"] else None,
+        f"{entry['name']} ({number})" if number > 1 else entry["name"],
     )
 
 

@@ -64,8 +64,12 @@ def test_what_is_missing_is_asked_for(page: Page, served: Served) -> None:
     page.click("#teach-start")
     expect(told).to_contain_text("Give the new word a name first.")
     put(page, "name", "nothing")
+    expect(told).to_have_count(0)  # it is not missing any more
     page.click("#teach-start")
     expect(told).to_contain_text("Drop three to five pictures")
+    drop(page, PANDA)
+    expect(page.locator("#seen img")).to_have_count(2)
+    expect(told).to_have_count(0)
 
 
 def test_a_setting_that_is_wrong_is_called_as_on_the_page(page: Page, served: Served) -> None:

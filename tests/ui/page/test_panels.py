@@ -63,7 +63,7 @@ def job(name: str, state: str, **more: object) -> Job:
             "created": 0.0,
         },
         **{"began": None, "phase": "", "step": 0, "soonest": 0, "total": 0},
-        **{"seconds_left": None, "notes": (), "data_set": "", "phase_done": 0, "phase_total": 0},
+        **{"seconds_left": None, "notes": (), "phase_done": 0, "phase_total": 0},
         "word": None,
     }
     return Job(**{**values, **more})  # type: ignore[arg-type]
@@ -173,7 +173,7 @@ def test_settings_that_do_not_work_still_show_the_pictures(desk: Desk, tmp_path:
 
 
 def test_pictures_are_called_as_people_called_them() -> None:
-    named = {"0001": Picture("0001", "my cat.png", "", False, None)}
+    named = {"0001": "my cat.png"}
     assert by_name("/a/b/0001.png is small", named) == "my cat.png is small"
     assert by_name(r"D:\a\b\0001.png is small", named) == "my cat.png is small"
     assert by_name("0002.png is small", named) == "0002.png is small"
@@ -296,7 +296,7 @@ def test_further_new_words_are_written_as_the_first_is() -> None:
     with gr.Blocks():
         form = Form(TrainConfig, "test")
         form.add("also")
-    captioned = [Picture("0001", "a.png", "a [name] with a <hat>", False, None)]
+    captioned = [Picture("0001", "a.png", "a [name] with a <hat>", False, None, "a.png")]
     found = settings_of(form, "a thing", ["my hat=red hat\n\n<toy>"], captioned)
     assert found == {"also": ["<my-hat>=red hat", "<toy>"], "template": "filewords"}
 

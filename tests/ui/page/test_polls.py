@@ -26,7 +26,7 @@ def run(desk: Desk) -> Path:
     """The run of a training that has ended."""
     name, _ = desk.workspace.new("queue")
     files = JobFiles(desk.workspace, name)
-    files.submit("<cat>", "0" * 32, 4, 4)
+    files.submit(["<cat>"], {}, 4, 4)
     files.end("done", "<cat> is ready.")
     _, folder = desk.workspace.new("runs", name)
     (folder / "previews").mkdir()

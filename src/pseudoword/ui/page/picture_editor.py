@@ -203,7 +203,7 @@ class Edits:
         one = self.desk.data_sets.one(data_set, pressed(event, ids))
         where = _where(self.desk.data_sets.open(data_set, one.id).size, one.crop)
         return [
-            *(one.id, gr.update(visible=True), f"## {_markdown(one.name)}"),
+            *(one.id, gr.update(visible=True), f"## {_markdown(one.called)}"),
             _framed(self.desk, data_set, one),
             *(*where, _told_at(where)),
             _canvas(self.desk, data_set, one.id),

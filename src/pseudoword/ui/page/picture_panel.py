@@ -40,6 +40,7 @@ class PicturePanel:
 
     def __init__(self, desk: Desk, settings: HowToLook) -> None:
         self._desk, self._settings = desk, settings
+        self.taken: list[Any] = []  # events after which pictures are there, once it is connected
         self.data_set = kept_by_browser(None, "data-set")
         with gr.Group():
             self.files = gr.File(
@@ -125,7 +126,8 @@ class PicturePanel:
                 told(self._dropped), [files, *state], [files, *self.shown], **EACH, **IN_TURN
             )
             read.then(may_press, None, held, **QUIET)
-        exampled(told(self._exampled), state, self.shown, **IN_TURN)
+            self.taken.append(read.then)
+        self.taken.append(exampled(told(self._exampled), state, self.shown, **IN_TURN).then)
         other = self.others.click(None, None, self.data_set, js=f"() => {NEW_ID}", **PRIVATE)
         other.then(
             lambda: [gr.update(visible=False), *self._shown(View())],
@@ -180,7 +182,7 @@ class PicturePanel:
         data_sets = self._desk.data_sets
         pictures, before = data_sets.pictures(data_set), json.loads(written)
         now = [str(row[1] or "") for row in rows]
-        if [row[0] for row in rows] != [one.name for one in pictures] or len(before) != len(now):
+        if [row[0] for row in rows] != [one.called for one in pictures] or len(before) != len(now):
             return self._shown_anew(data_set, *values)  # one was just taken out
         for one, caption, earlier in zip(pictures, now, before, strict=True):
             if caption != earlier:

@@ -13,7 +13,7 @@ from pseudoword.text import counted
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import pieces
 from pseudoword.ui.page.events import sentence
-from pseudoword.ui.pictures import Picture, by_name
+from pseudoword.ui.pictures import Picture, by_name, names_of
 
 if TYPE_CHECKING:
     from pseudoword.api import Prepared
@@ -36,7 +36,7 @@ class View:
     @property
     def captions(self) -> list[list[str]]:
         """Rows for the table of captions."""
-        return [[one.name, one.caption] for one in self.pictures]
+        return [[one.called, one.caption] for one in self.pictures]
 
 
 def view(desk: Desk, data_set: str, settings: Mapping[str, Any], token: str) -> View:
@@ -44,19 +44,19 @@ def view(desk: Desk, data_set: str, settings: Mapping[str, Any], token: str) -> 
     pictures = tuple(desk.data_sets.pictures(data_set))
     if not pictures:
         return View()
-    named = {one.id: one for one in pictures}
+    named = names_of(pictures)
     asked = {name: value for name, value in settings.items() if name in PrepareConfig.model_fields}
     try:
         seen = desk.data_sets.look(data_set, **asked)
     except PseudowordError as error:
-        plain = tuple((desk.data_sets.open(data_set, one.id, 256), one.name) for one in pictures)
+        plain = tuple((desk.data_sets.open(data_set, one.id, 256), one.called) for one in pictures)
         return View(
             pictures, plain, tuple(named), pieces.note(by_name(sentence(error), named), "error")
         )
     tiles, ids, warnings = [], [], [*map(str, seen.skipped), *seen.notes]
     for found in seen.pictures:
         key = Path(found.file).stem
-        name = named[key].name if key in named else "a picture"
+        name = named.get(key, "a picture")
         warnings += [f"{name} {problem}" for problem in found.problems]
         prompt = found.prompt.replace("[name]", token or "<…>")
         tiles += [(tile, f"“{prompt}”") for tile in found.shown[1:2]]

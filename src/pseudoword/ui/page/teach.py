@@ -29,7 +29,7 @@ from pseudoword.ui.page.forms import CALLED, TYPED, Form, lines_of, whole
 from pseudoword.ui.page.picture_editor import IN_TURN
 from pseudoword.ui.page.picture_panel import PicturePanel
 from pseudoword.ui.page.training_panel import TrainingPanel
-from pseudoword.ui.pictures import Picture, by_name
+from pseudoword.ui.pictures import Picture, by_name, names_of
 from pseudoword.ui.settings import NEVER, SENTENCES, base_choice
 
 KINDS = {"a thing": "subject", "a style": "style", "a person": "subject"}
@@ -57,6 +57,9 @@ ALSO = (
     "starts from, as in hat=red hat. Captions say which of them is in a picture: a [name] with a "
     "<hat>."
 )
+
+NO_ERROR = """(told) => told?.includes('role="alert"') ? "" : told"""
+"""Runs in the browser: takes away why something was refused."""
 
 OPTIMISERS = [
     *("AdamW", "Adam", "SGD", "RAdam", "NAdam", "Adafactor"),
@@ -205,6 +208,9 @@ class TeachPanel:
             **in_turn("estimate"),
         )
         training.connect(opened)
+        # What was missing may be there now; the next press tells what still is.
+        for after in (self._name.blur, controls["init"].blur, *pictures.taken):
+            after(None, self._told, self._told, js=NO_ERROR, **EACH, **PRIVATE)
         self._start.click(
             told(self._started),
             [pictures.data_set, self._sentences, *inputs],
@@ -248,7 +254,7 @@ class TeachPanel:
             settings = self._settings(data_set, kind, values)
             job = self._desk.queue.submit(data_set, token_of(name), sentences=own, **settings)
         except (PseudowordError, OSError) as error:
-            names = {one.id: one for one in self._desk.data_sets.pictures(data_set)}
+            names = names_of(self._desk.data_sets.pictures(data_set))
             return _refused(by_name(sentence(error), names))
         return [
             pieces.note(f"{job.called} was put into the queue.", "good"),

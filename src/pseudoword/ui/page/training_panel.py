@@ -3,7 +3,6 @@
 A timer polls what is on disk, so the panel shows the same after a reload, and in another tab.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import State
 from pseudoword.ui.page import pieces
 from pseudoword.ui.page.events import LATEST, QUIET, sentence, shown_id, told
-from pseudoword.ui.pictures import by_name
 from pseudoword.ui.run_logs import Curves
 
 POLL_S = 1.5
@@ -248,20 +246,11 @@ class TrainingPanel:
             (job and job.word) or "",
             progress(job, now) if job else NOTHING,
             *(made if isinstance(made, list) else [gr.skip()] * 7),
-            if_new("notes", lambda: pieces.notes(self._notes(job))),
+            if_new("notes", lambda: pieces.notes(job.notes if job else ())),
             if_new("previews", lambda: self._filmstrip(job)),
             if_new("curves", lambda: _plot(curves)),
             if_new("jobs", lambda: _queue(jobs, job)),
         ]
-
-    def _notes(self, job: Job | None) -> list[str]:
-        """What is to be known of a training, with pictures called as people called them."""
-        if job is None:
-            return []
-        names = {}
-        with contextlib.suppress(PseudowordError):  # the data set is gone
-            names = {one.id: one for one in self._desk.data_sets.pictures(job.data_set)}
-        return [by_name(one, names) for one in job.notes]
 
     def _filmstrip(self, job: Job | None) -> Any:
         try:
