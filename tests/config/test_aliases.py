@@ -183,7 +183,11 @@ def test_a_file_of_another_trainer_is_told_what_to_do_instead(tmp_path: Path) ->
     [
         ("PRODIGY", "prodigyopt.Prodigy"),
         ("AdamW8bit", "bitsandbytes.optim.AdamW8bit"),
-        ("SCHEDULE_FREE_ADAMW", "SCHEDULE_FREE_ADAMW"),
+        ("SCHEDULE_FREE_ADAMW", "schedulefree.AdamWScheduleFree"),
+        ("MUON_ADV", "MUON_ADV"),
+        ("Lion", "lion_pytorch.Lion"),
+        ("PagedAdamW", "bitsandbytes.optim.PagedAdamW"),
+        ("DAdaptAdam", "dadaptation.DAdaptAdam"),
         ("adamw", "AdamW"),
         ("ADAMW_8BIT", "bitsandbytes.optim.AdamW8bit"),
         ("mine.AdamW", "mine.AdamW"),

@@ -108,7 +108,7 @@ _NAMES: Mapping[str, str] = {
     ),
     "adam_epsilon": "it is --optimiser-option eps=1e-8",
     "use_8bit_adam use_8bit": _FEW,
-    "use_lion_optimizer": "--optimiser takes an import path, such as lion_pytorch.Lion",
+    "use_lion_optimizer": "it is --optimiser Lion, of the package lion-pytorch",
     "lr_num_cycles lr_scheduler_num_cycles lr_power lr_scheduler_power lr_decay_steps "
     "lr_scheduler_timescale lr_scheduler_min_lr_ratio lr_scheduler_type lr_scheduler_args "
     "learning_rate_cycles learning_rate_min_factor": (

@@ -61,12 +61,19 @@ TORCH = "torch.optim"
 _USUAL = ("AdamW", "Adam", "SGD", "RAdam", "NAdam", "Adafactor")
 _OF_PACKAGES = (
     "prodigyopt.Prodigy",
+    "prodigyplus.ProdigyPlusScheduleFree",
+    "lion_pytorch.Lion",
+    "dadaptation.DAdaptAdam",
+    "dadaptation.DAdaptLion",
     "schedulefree.AdamWScheduleFree",
     "schedulefree.RAdamScheduleFree",
     "schedulefree.SGDScheduleFree",
     "bitsandbytes.optim.AdamW8bit",
+    "bitsandbytes.optim.PagedAdamW",
     "bitsandbytes.optim.PagedAdamW8bit",
+    "bitsandbytes.optim.PagedAdamW32bit",
     "bitsandbytes.optim.Lion8bit",
+    "bitsandbytes.optim.PagedLion8bit",
 )
 """Optimisers that other trainers know by the last part of their path: kohya's scripts in small
 letters too, OneTrainer in capitals."""
@@ -76,6 +83,13 @@ _BY_NAME = {
     for path in (*_USUAL, *_OF_PACKAGES)
     for name in [path.rpartition(".")[2]]
     for written in (name, name.lower(), name.upper(), name.upper().replace("8BIT", "_8BIT"))
+} | {
+    "AdaFactor": "Adafactor",
+    "DADAPT_ADAM": "dadaptation.DAdaptAdam",
+    "DADAPT_LION": "dadaptation.DAdaptLion",
+    "PRODIGY_PLUS_SCHEDULE_FREE": "prodigyplus.ProdigyPlusScheduleFree",
+    "SCHEDULE_FREE_ADAMW": "schedulefree.AdamWScheduleFree",
+    "SCHEDULE_FREE_SGD": "schedulefree.SGDScheduleFree",
 }
 
 
