@@ -343,8 +343,18 @@ def finished(out: Path, name: str) -> Result | None:
     file = out / f"{name}.json"
     if not file.exists():
         return None
-    found = json.loads(file.read_text())
+    return _result(json.loads(file.read_text()))
+
+
+def _result(found: Mapping[str, Any]) -> Result:
     return Result(**{**found, "random": tuple(found["random"])})
+
+
+def with_documented(results: Sequence[Result], docs: Path) -> list[Result]:
+    """`results`, and those of other families that are in the folder `docs`."""
+    kept = map(_result, json.loads((docs / "families.json").read_text()))
+    every = {one.family: one for one in (*kept, *results)}
+    return [every[name] for name in tiny.BASES if name in every]
 
 
 def main() -> None:
@@ -353,7 +363,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=first_line)
     parser.add_argument("--only", nargs="+", choices=tiny.BASES, default=list(tiny.BASES))
     parser.add_argument("--out", type=Path, default=Path("bench-families"))
-    parser.add_argument("--docs", action="store_true", help="write the table into docs/benchmark")
+    parser.add_argument(
+        "--docs", action="store_true", help="write what was measured into docs/benchmark"
+    )
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     results = []
@@ -366,8 +378,9 @@ def main() -> None:
         results.append(result)
     print(table(results))
     if given.docs:
-        write_whole(DOCS / "families.md", f"{table(results)}\n".encode())
-        whole = json.dumps([asdict(one) for one in results], indent=1)
+        every = with_documented(results, DOCS)
+        write_whole(DOCS / "families.md", f"{table(every)}\n".encode())
+        whole = json.dumps([asdict(one) for one in every], indent=1)
         write_whole(DOCS / "families.json", f"{whole}\n".encode())
     failed = [one.family for one in results if not one.is_learned]
     if failed:

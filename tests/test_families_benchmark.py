@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 
 from benchmarks import families
@@ -31,6 +32,18 @@ def test_a_member_is_made_once_and_its_word_is_measured(
     )
     whole = torch.cat([*member.latents.values()])
     assert torch.allclose(whole.std((0, 2, 3)), torch.ones(4), atol=1e-4)
+
+
+def test_what_is_measured_again_replaces_its_own_row_only(tmp_path: Path) -> None:
+    documented = json.loads((families.DOCS / "families.json").read_text())
+    assert [one["family"] for one in documented] == list(tiny.BASES)
+    (tmp_path / "families.json").write_text(json.dumps(documented))
+    new = families.Result("sd3", 10, 0.1, 0.5, 0.4, 0.2, (0.3, 0.5), 1.0)
+    merged = families.with_documented([new], tmp_path)
+    assert [one.family for one in merged] == list(tiny.BASES)
+    written = families.table(merged).splitlines()
+    kept = (families.DOCS / "families.md").read_text().splitlines()
+    assert [row for row in written if row not in kept] == [families.table([new]).splitlines()[-1]]
 
 
 def test_a_word_that_a_random_one_equals_is_not_learned() -> None:

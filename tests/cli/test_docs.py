@@ -14,6 +14,8 @@ from pseudoword import lookup
 from pseudoword.cli.app import app
 from pseudoword.config import TrainConfig, flag, word_folders
 from pseudoword.config.fields import OFTEN
+from pseudoword.formats.keys import MODEL_FAMILIES
+from pseudoword.models.families import FAMILIES, load_class
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,6 +24,8 @@ OTHERS = {
     "--logdir": "tensorboard",
     "--device": "benchmarks/memory.py",
     "--of": "benchmarks/ceiling.py",
+    "--only": "benchmarks/families.py",
+    "--docs": "benchmarks/families.py",
     "--from-bundle": "basemodel",
     "--as-is": "basemodel",
     "--work": "basemodel",
@@ -119,3 +123,19 @@ def test_the_tests_that_the_pages_name_are_there() -> None:
         code = (ROOT / "tests" / file).read_text(encoding="utf-8")
         for test in re.findall(r"`(\w+)`", tests):
             assert test in code, f"{file}: {test}"
+
+
+def test_the_pages_name_each_family_of_base_models() -> None:
+    page, on_formats = (
+        (ROOT / "docs" / name).read_text() for name in ("families.md", "formats.md")
+    )
+    table = re.findall(r"^\| `([\w-]+)` \| .+? \| (.+?) \| [^|]+ \|$", page, re.M)
+    models = dict(re.findall(r"^\| `(\w+)` \| \d+ \| .*? \| .*? \| (.*?) \|$", on_formats, re.M))
+    (base,) = re.findall(r"^\| `--base` \| (.+) \|$", README, re.M)
+    for kind in map(load_class, FAMILIES):
+        known = MODEL_FAMILIES[kind.name]
+        encoders = " ".join(cell for name, cell in table if name == kind.name)
+        for part in kind.text_encoders:
+            assert f"`{part.key}`" in encoders
+            assert known.title.split(" ")[0] in models[part.key]
+        assert all(title in base for title in known.title.split(" or "))
