@@ -30,6 +30,7 @@ from pseudoword.formats import WRITERS, EmbeddingFile, embedding_file, keys, nam
 from pseudoword.formats.advice import advise, onetrainer
 from pseudoword.formats.keys import base_encoder
 from pseudoword.formats.layers import adapted, for_other_tools
+from pseudoword.models.families import FAMILIES, load_class
 
 SD = Concept("<cat>", {"clip_l": L}, "sd")
 SDXL = Concept("<cat>", {"clip_l": L, "clip_g": G}, "sdxl")
@@ -293,20 +294,7 @@ def test_the_vocabulary_of_the_base_is_used(base: Path, tmp_path: Path) -> None:
 
 
 PIPELINES = {
-    "sd": "StableDiffusionPipeline",
-    "sdxl": "StableDiffusionXLPipeline",
-    "sd3": "StableDiffusion3Pipeline",
-    "flux": "FluxPipeline",
-    "chroma": "ChromaPipeline",
-    "pixart": "PixArtSigmaPipeline",
-    "sana": "SanaPipeline",
-    "lumina2": "Lumina2Pipeline",
-    "qwen-image": "QwenImagePipeline",
-    "krea2": "Krea2Pipeline",
-    "longcat-image": "LongCatImagePipeline",
-    "z-image": "ZImagePipeline",
-    "flux2": "Flux2KleinPipeline",
-    "auraflow": "AuraFlowPipeline",
+    **{name: load_class(name).pipelines[0] for name in FAMILIES},
     "hidream": "HiDreamImagePipeline",
     "hunyuan-video": "HunyuanVideoPipeline",
     "ideogram4": "Ideogram4Pipeline",
