@@ -90,9 +90,13 @@ def test_parts_of_a_prompt_that_are_not_supported_are_reported(family: Family) -
     for text in ("(red:1.2) BREAK [dog] ((toy))", "red " * 200, r"\[a|b\] \(x", "(c++) [a|b] :)"):
         assert notes(text) == []
     changing = ("[red:blue:0.5]", "[red:5]", "[red|blue]")
-    for text in (*changing, "(red)++", "(red cat)1.3", "d++", "<lora:toy:1>", "AND"):
+    odd = ("(red)++", "(red cat)1.3", "d++", "<lora:toy:1>", "AND", "(c++)++", "(c++)--")
+    for text in (*changing, *odd):
         assert notes(f"a {text}, cat") == [f"{text} is plain text here: this is not supported"]
         assert notes(f"a {text}, cat", "none") == []
+    for text in ("embedding:toy", "embedding:(c++)", "embedding:toys/toy.pt"):
+        expected = f"{text} is plain text here: a word is written by its name alone"
+        assert notes(f"a ({text}:1.2), cat") == [expected]
     (line,) = notes("a cat, (red (c++) dog :(")
     assert line.startswith("the prompt has a bracket that is not closed, so its weight lasts to")
     assert "'(red (c++) dog :('. For a bracket that is text, write \\( or \\[" in line

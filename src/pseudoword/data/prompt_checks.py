@@ -21,11 +21,15 @@ Note = Callable[[str], None]
 MAX_SHOWN_CHARS = 60
 """Characters of a text that a note shows."""
 
-_NOT_SUPPORTED = r"""
-    (?<!\\) \[ (?: [^\[\]:]* : ){1,2} \s* [\d.]+ \s* \]  # [one:other:0.5]
+STAND_IN = "\ue002"
+"""Stands for placeholders and fields, which may look like weights."""
+
+_NOT_SUPPORTED = rf"""
+    (?<!\\) \[ (?: [^\[\]:]* : ){{1,2}} \s* [\d.]+ \s* \] # [one:other:0.5]
     | (?<!\\) \[ [^\[\]|]* \| [^\[\]]* \]              # [one|other]
     | \( [^()]+ \) (?: [+-]+ | [\d.]+ )                # (word)++ and (word)1.3
-    | \w [+]{2,} | \w -{2,} (?!\w)                     # word++
+    | [\w{STAND_IN}] [+]{{2,}}                         # word++
+    | [\w{STAND_IN}] -{{2,}} (?!\w)                    # word--
     | < \w+ : [^<>]+ : [\d.]+ >                        # <lora:name:0.8>
 """
 _SUPPORTED = r"""
@@ -40,13 +44,15 @@ NOT_SUPPORTED = re.compile(rf"{_NOT_SUPPORTED} | \b AND \b", re.VERBOSE)
 WEIGHT = re.compile(f"{_SUPPORTED} | {_NOT_SUPPORTED}", re.VERBOSE)
 """The syntax of weights in all of these tools, which in captions is text."""
 
+COMFYUI = re.compile(r"\b embedding: [^\s,():]+", re.VERBOSE)
+"""How a word is written in ComfyUI, by the name of its file."""
+
 NAME = re.compile(r"< [^\W\d_] [\w-]* >", re.VERBOSE)
 """How words are mostly called."""
 
-FIELDS = ("[name]", "[filewords]")
-STAND_IN = "\ue002"
-"""Stands for placeholders and fields, which may look like weights."""
+_AS_IT_IS = "a word is written by its name alone"
 
+FIELDS = ("[name]", "[filewords]")
 PLACEHOLDER = delimited(0)
 """Stands for the new word in a template."""
 
@@ -103,6 +109,7 @@ def check_prompts(
     of_model = [token for reader in readers for token in reader.tokenizer.get_added_vocab()]
     known = [*counts, *of_model]
     _note(NAME, prompts.values(), known, note, "no word that was given is called so")
+    _note(COMFYUI, prompts.values(), counts, note, _AS_IT_IS)
     if not family.reads_weights:
         for name, text in prompts.items():
             note_truncation(name, most_truncated(readers, text, counts), note)
@@ -124,7 +131,10 @@ def check_prompts(
 
 
 def note_weights(texts: Iterable[str], note: Note, placeholders: Iterable[str] = ()) -> None:
-    """Report the first caption or template that seems to have weights, which only drawing reads."""
+    """Report the first caption or template that seems to have weights, which only drawing reads,
+    or a word as ComfyUI's."""
+    texts = list(texts)
+    _note(COMFYUI, texts, placeholders, note, _AS_IT_IS)
     _note(WEIGHT, texts, placeholders, note, "only prompts to draw have weights")
 
 
