@@ -15,6 +15,7 @@ from pseudoword.cli.app import app
 from pseudoword.config import TrainConfig, flag, word_folders
 from pseudoword.config.fields import OFTEN
 from pseudoword.formats.keys import MODEL_FAMILIES
+from pseudoword.methods import METHODS
 from pseudoword.models.families import FAMILIES, load_class
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,6 +124,12 @@ def test_the_tests_that_the_pages_name_are_there() -> None:
         code = (ROOT / "tests" / file).read_text(encoding="utf-8")
         for test in re.findall(r"`(\w+)`", tests):
             assert test in code, f"{file}: {test}"
+
+
+def test_the_page_on_training_has_each_method() -> None:
+    page = (ROOT / "docs" / "training.md").read_text()
+    table = page.split("| `--method` | what is learned |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.M) == list(METHODS)
 
 
 def test_the_pages_name_each_family_of_base_models() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
+from pseudoword.methods import METHODS
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
 from pseudoword.models.reading.injection import rows_of
@@ -111,7 +112,7 @@ def test_with_a_weight_other_words_drift_less(family: StableDiffusion, pictures:
     assert state_drift(family, kept) < 0.5 * state_drift(family, free)
 
 
-@pytest.mark.parametrize("method", ["classic", "directional", "layered"])
+@pytest.mark.parametrize("method", METHODS)
 def test_it_goes_with_every_method(family: StableDiffusion, pictures: Path, method: str) -> None:
     settings: dict[str, Any] = {"method": method, "norm": "keep", "steps": 3}
     free, kept = (learned(family, pictures, keep_context=weight, **settings) for weight in (0, 9))

@@ -96,7 +96,7 @@ def test_a_step_has_the_gradient_of_each_words_own_rows(any_family: Family, pict
     assert all(p.grad is not None and p.grad.any() for p in one.method.parameters())
 
 
-@pytest.mark.parametrize("method", ["classic", "directional", "layered"])
+@pytest.mark.parametrize("method", methods.METHODS)
 def test_both_learn_and_in_a_pack_as_alone(
     method: str, family: StableDiffusion, pictures: Path
 ) -> None:

@@ -9,7 +9,7 @@ from support import asked, learn, train_state
 
 import pseudoword
 from pseudoword.concept import Concept
-from pseudoword.methods import Context
+from pseudoword.methods import METHODS, Context
 from pseudoword.models.family import Family
 from pseudoword.training import loop, nested_rows
 from pseudoword.training.state import TrainState
@@ -49,7 +49,7 @@ def test_a_share_of_the_steps_has_the_first_rows_only(family: Family, pictures: 
     )
 
 
-@pytest.mark.parametrize("method", ["classic", "directional", "layered"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_row_that_is_left_out_has_no_gradient(
     family: Family, pictures: Path, method: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Methods: how rows come to be. Add one by adding a file here and a line to `METHODS`.
+"""Methods: how rows come to be. Add one by adding a file here and its class to `METHODS`.
 
 A method never knows a model: what it may know of one is in `Initialisation`.
 """
@@ -14,11 +14,7 @@ from pseudoword.methods.classic import Classic
 from pseudoword.methods.directional import Directional
 from pseudoword.methods.layered import Layered
 
-METHODS: Mapping[str, type[Method]] = {
-    "classic": Classic,
-    "directional": Directional,
-    "layered": Layered,
-}
+METHODS: Mapping[str, type[Method]] = {kind.name: kind for kind in (Classic, Directional, Layered)}
 """What `--method` takes -> what it means."""
 
 
