@@ -115,6 +115,30 @@ WEBUI = {
     "preview_seed": -1,
     "preview_steps": 3,
 }
+GUI = {
+    "adaptive_noise_scale": 0,
+    "caption_dropout_rate": 0,
+    "caption_extension": "",
+    "gradient_accumulation_steps": 2.0,
+    "enable_bucket": True,
+    "epoch": 1,
+    "init_word": "cat",
+    "keep_tokens": "0",
+    "learning_rate": 0.001,
+    "lr_scheduler": "cosine",
+    "lr_warmup": 10,
+    "max_data_loader_n_workers": "0",
+    "max_resolution": "64,64",
+    "max_train_steps": "200",
+    "mixed_precision": "fp16",
+    "num_processes": 1,
+    "optimizer": "AdamW8bit",
+    "sample_prompts": "a mine --d 3\nmine at sea",
+    "seed": "7",
+    "template": "style template",
+    "token_string": "mine",
+    "train_data_dir": "photos",
+}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "kohya.toml": (
         KOHYA,
@@ -158,6 +182,15 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "pictures": ["photos"], "token": "mine", "vectors": 2, "lr": "0.005:10, 1e-3",
             "accumulate": 2, "width": 64, "height": 96, "clip_value": 0.1, "preview_every": 50,
             "template": "style.txt", "preview": "mine at sea --n bad --s 3",
+        },
+    ),
+    "gui.json": (
+        json.dumps(GUI),
+        {
+            "pictures": ["photos"], "crop": "buckets", "init": "cat", "lr": 0.001, "steps": 200,
+            "schedule": "cosine", "warmup": 20, "resolution": 64, "dtype": "float16",
+            "optimiser": "AdamW8bit", "preview": ["a mine --d 3", "mine at sea"], "seed": 7,
+            "template": "style", "token": "mine", "accumulate": 2,
         },
     ),
     "concepts.json": (

@@ -1,7 +1,8 @@
 """Files of settings of other trainers, told as options that say the same here.
 
-Read are kohya's TOML of data sets and of arguments, the JSON that OneTrainer writes of a run and of
-its concepts and AUTOMATIC1111 beside its logs, and the YAML of invoke-training and ai-toolkit.
+Read are kohya's TOML of data sets and of arguments, the JSON that its GUI writes, OneTrainer of a
+run and of its concepts, and AUTOMATIC1111 beside its logs, and the YAML of invoke-training and
+ai-toolkit.
 Nothing of them is taken in silence: the user sees each setting as an option, or with what to do
 instead.
 """
@@ -107,7 +108,9 @@ def _command_of(given: Mapping[str, list[Any]], many: set[str]) -> str:
 
 
 def _each(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    """One value, or several; whole numbers without a point, as options take them."""
+    values = value if isinstance(value, list) else [value]
+    return [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
 
 
 def _leaves(values: Object, parent: str, left: Iterator[int]) -> Iterator[_Leaf]:
@@ -141,8 +144,10 @@ def _told(leaf: _Leaf, kind: type[BaseModel]) -> Told:
             return ""  # a value that no trainer writes
     own = names_of(kind).get(leaf.name, leaf.name)
     if own in kind.model_fields:
-        return None if leaf.value in (False, kind.model_fields[own].default) else {own: leaf.value}
-    return None if not leaf.value else INSTEAD.get(leaf.name, "")
+        default = kind.model_fields[own].default
+        by_default = leaf.value in (False, default) or str(leaf.value) == str(default)
+        return None if by_default else {own: leaf.value}
+    return None if leaf.value in (0, "0") else INSTEAD.get(leaf.name, "")
 
 
 def _rule(leaf: _Leaf) -> Rule | None:
@@ -216,6 +221,14 @@ def _warmup(leaf: _Leaf) -> Told:
     return {"warmup": int(leaf.value)} if leaf.value else None
 
 
+def _percent(leaf: _Leaf) -> Told:
+    """How much of the run is warm-up, in kohya's GUI."""
+    steps = int(leaf.beside.get("max_train_steps") or 0)
+    if not steps and float(leaf.value):
+        return "--warmup counts steps"
+    return {"warmup": round(steps * float(leaf.value) / 100)} if float(leaf.value) else None
+
+
 def _in_steps(name: str, unit: str) -> Rule:
     """How often: OneTrainer's has a unit beside it."""
 
@@ -275,6 +288,10 @@ def _file_of(name: str) -> Rule:
     )
 
 
+_TEMPLATES = {"caption": "filewords", "object template": "subject", "style template": "style"}
+"""What kohya's GUI calls sentences."""
+
+
 def _folder(leaf: _Leaf) -> Told:
     """That of a file."""
     path = str(leaf.value)
@@ -329,6 +346,7 @@ _RULES: dict[str, Rule] = {
         "model.quantize": _if("quantize", "8bit"),
         # pictures
         "image_dir concepts.path dataset_dir folder_path data_root": _as("pictures"),
+        "max_resolution": _as("resolution"),
         "training_width training_height": _side,
         "jsonl_path": _folder,
         "center_crop": lambda leaf: {"crop": "random"} if leaf.value is False else None,
@@ -353,6 +371,7 @@ _RULES: dict[str, Rule] = {
         "use_object_template": _if("template", "subject"),
         "use_style_template": _if("template", "style"),
         "caption_extension caption_ext": _if("template", "filewords"),
+        "template": lambda leaf: {"template": _TEMPLATES.get(leaf.value, leaf.value)},
         "prompt_source": _captions,
         "prompt_path": _nothing,
         "shuffle_caption_delimiter enable_tag_shuffling shuffle_tokens": _if("shuffle_tags", True),
@@ -377,6 +396,8 @@ _RULES: dict[str, Rule] = {
             {"constant": None, "linear": "linear", "cosine": "cosine"},
         ),
         "learning_rate_warmup_steps": _warmup,
+        "lr_warmup": _percent,
+        "epoch": _told_of("epochs"),
         "learning_rate_cycles": lambda leaf: (
             INSTEAD["learning_rate_cycles"] if leaf.value != 1 else None
         ),
@@ -407,6 +428,7 @@ _RULES: dict[str, Rule] = {
         ),
         # previews, copies, logs
         "sample samples": _previews,
+        "sample_prompts": lambda leaf: {"preview": leaf.value.splitlines()},
         "sample_definition_file_name": _file_of("samples"),
         "validation_prompts": _as("preview"),
         "preview_prompt": _preview,
@@ -420,9 +442,10 @@ _RULES: dict[str, Rule] = {
         "max_checkpoints max_step_saves_to_keep": _as("keep_last"),
         "tensorboard": _if("log", "tensorboard"),
         # the rest says what is so here, or is of other parts of the model and other trainings
+        "model_list noise_offset_type num_cpu_threads_per_process num_machines num_processes "
         "datetime model_hash num_of_dataset_images initial_step log_directory clip_grad_mode "
         "save_image_with_stored_embedding type job version __version config_version uuid device "
-        "meta network adapter lora log_dir training_method model_type dataset_class "
+        "meta network adapter lora lora_alpha log_dir training_method model_type dataset_class "
         "keep_in_memory text_encoder text_encoder_2 text_encoder_3 text_encoder_4 "
         "unconditional_transformer effnet_encoder decoder decoder_text_encoder decoder_vqgan "
         "quantization cloud secrets optimizer_defaults scheduler_params workspace_dir cache_dir "
