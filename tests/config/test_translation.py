@@ -128,6 +128,7 @@ GUI = {
     "lr_scheduler": "cosine",
     "lr_warmup": 10,
     "max_data_loader_n_workers": "0",
+    "max_grad_norm": 0,
     "max_resolution": "64,64",
     "max_train_steps": "200",
     "mixed_precision": "fp16",
@@ -190,7 +191,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "pictures": ["photos"], "crop": "buckets", "init": "cat", "lr": 0.001, "steps": 200,
             "schedule": "cosine", "warmup": 20, "resolution": 64, "dtype": "float16",
             "optimiser": "AdamW8bit", "preview": ["a mine --d 3", "mine at sea"], "seed": 7,
-            "template": "style", "token": "mine", "accumulate": 2,
+            "template": "style", "token": "mine", "accumulate": 2, "clip_norm": 0,
         },
     ),
     "concepts.json": (

@@ -186,7 +186,7 @@ _NAMES: Mapping[str, str] = {
     "enable_cpu_offload_during_validation ddp_timeout local_rank": _SPEED,
     "cache_dir": "the environment variable HF_HOME names the folder of the hub's files",
     "config_file output_config": (
-        "--config takes a file of settings, and tells what those of another trainer's are here; "
+        "--config takes a file of settings, and tells what another trainer's are here; "
         "each run writes config.toml"
     ),
 }

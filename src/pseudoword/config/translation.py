@@ -145,8 +145,8 @@ def _told(leaf: _Leaf, kind: type[BaseModel]) -> Told:
     own = names_of(kind).get(leaf.name, leaf.name)
     if own in kind.model_fields:
         default = kind.model_fields[own].default
-        by_default = leaf.value in (False, default) or str(leaf.value) == str(default)
-        return None if by_default else {own: leaf.value}
+        same = leaf.value == default or str(leaf.value) == str(default)
+        return None if same or leaf.value is False else {own: leaf.value}
     return None if leaf.value in (0, "0") else INSTEAD.get(leaf.name, "")
 
 
