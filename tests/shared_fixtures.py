@@ -160,7 +160,21 @@ def _one_chart(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A folder of four small pictures, none of them square."""
-    folder = tmp_path / "pictures"
+    return _draw(tmp_path / "pictures")
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, caches: Iterator[Path]) -> Iterator[Path]:
+    """A folder with the same `pictures`, for a run that the tests of a file share."""
+    folder = tmp_path_factory.mktemp("once")
+    _draw(folder / "pictures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PSEUDOWORD_CACHE", str(next(caches)))
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield folder
+
+
+def _draw(folder: Path) -> Path:
     folder.mkdir()
     for i, colour in enumerate(("red", "green", "blue", "orange")):
         picture = Image.new("RGB", (48, 40), "white")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,15 +38,20 @@ def _one_chart() -> None:
     """These runs draw their own charts."""
 
 
-@pytest.fixture
-def trained(base: Path, pictures: Path, tmp_path: Path) -> Path:
-    """A finished run of `<cat>`, made by the command."""
-    out = tmp_path / "run"
+@pytest.fixture(scope="module")
+def trained_once(base: Path, once: Path) -> Path:
+    out = once / "run"
     options = ("--token", "<cat>", "--init", "cat", "--base", base, "--vectors", 2, "--steps", 3)
-    code, said, _ = run("train", pictures, *options, "--lr", 0.002, "--out", out)
+    code, said, _ = run("train", once / "pictures", *options, "--lr", 0.002, "--out", out)
     assert code == 0
     assert str(out / "concept.safetensors") in said
     return out
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path) -> Path:
+    """A finished run of `<cat>`, made by the command."""
+    return shutil.copytree(trained_once, tmp_path / "run")
 
 
 def test_train_leaves_what_it_promises(trained: Path) -> None:

@@ -22,10 +22,16 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+def hat(base: Path, once: Path) -> Path:
+    """The run of a word `<hat>`."""
+    return api.train(once / "pictures", "<hat>", base=base, out=once / "hat", **SETTINGS).folder
+
+
 @pytest.fixture
-def given(base: Path, pictures: Path, tmp_path: Path) -> dict[str, Any]:
+def given(base: Path, hat: Path, pictures: Path, tmp_path: Path) -> dict[str, Any]:
     """A word `<hat>`, and settings with which another is learned beside it."""
-    api.train(pictures, "<hat>", base=base, out=tmp_path / "hat", **SETTINGS)
+    shutil.copytree(hat, tmp_path / "hat")
     for path in pictures.glob("*.png"):
         path.with_suffix(".txt").write_text("a [name] with a <hat>")
     return SETTINGS | {"base": base, "template": "filewords", "words": tmp_path / "hat"}

@@ -48,11 +48,11 @@ def until(path: Path, text: str, process: Process) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture
-def whole(base: Path, pictures: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def whole(base: Path, once: Path) -> Path:
     """The result of a run that is never killed."""
     settings: dict[str, Any] = {"steps": STEPS, "vectors": 2, "batch": 4, "checkpoint_every": 3}
-    return run(base, pictures, tmp_path / "whole", **settings).folder
+    return run(base, once / "pictures", once / "whole", **settings).folder
 
 
 @pytest.mark.slow
