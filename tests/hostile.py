@@ -173,6 +173,7 @@ ALWAYS: Mapping[str, list[str]] = {
     "gallery": ["words"],
     "push": ["runs/toy", "--to", "me/cat"],
     "bases": [],
+    "env": [],
     "demo": [],
 }
 """Arguments that make each command fast and would succeed; ~ stands for a space."""

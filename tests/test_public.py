@@ -44,6 +44,7 @@ def test_the_public_names() -> None:
         "Comparison",
         "Concept",
         "Demo",
+        "Environment",
         "Evaluation",
         "Gallery",
         "Inspection",
@@ -59,6 +60,7 @@ def test_the_public_names() -> None:
         "bench",
         "convert",
         "demo",
+        "env",
         "evaluate",
         "gallery",
         "generate",
@@ -84,7 +86,7 @@ def test_the_public_names() -> None:
 def test_every_command_has_a_function_of_its_name() -> None:
     commands = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
     assert set(commands) == {
-        *("train", "train-many", "generate", "inspect", "prepare", "plan", "bases", "demo"),
+        *("train", "train-many", "generate", "inspect", "prepare", "plan", "bases", "demo", "env"),
         *("convert", "gallery", "push", "evaluate", "bench", "ui"),
         *("submit", "work", "queue"),
     }

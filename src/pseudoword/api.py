@@ -22,6 +22,7 @@ from pseudoword.benchmark.comparison import Comparison, compare
 from pseudoword.commands.bases import Base, bundled_bases
 from pseudoword.commands.convert import convert_file
 from pseudoword.commands.demo import Demo, learn_demo
+from pseudoword.commands.environment import Environment, describe_environment
 from pseudoword.commands.evaluate import Evaluation, evaluate_word
 from pseudoword.commands.gallery import Gallery, make_gallery
 from pseudoword.commands.generate import Concepts, draw_pictures
@@ -75,6 +76,7 @@ __all__ = [
     "Comparison",
     "Concept",
     "Demo",
+    "Environment",
     "Evaluation",
     "Gallery",
     "Inspection",
@@ -90,6 +92,7 @@ __all__ = [
     "bench",
     "convert",
     "demo",
+    "env",
     "evaluate",
     "gallery",
     "generate",
@@ -654,6 +657,14 @@ def plan(**settings: Unpack[PlanSettings]) -> Plan:
 def bases() -> list[Base]:
     """The base models that come with the package."""
     return bundled_bases()
+
+
+def env() -> Environment:
+    """What there is on this machine: versions, devices, extras. A report of a fault should say it.
+
+    What is wrong with a device, or with a variable that names one, is a part of it.
+    """
+    return describe_environment()
 
 
 @checked

@@ -23,6 +23,7 @@ from pseudoword.cli.options import (
 from pseudoword.cli.program import Command, Program
 from pseudoword.cli.tables import (
     show_bases,
+    show_environment,
     show_evaluation,
     show_gallery,
     show_inspection,
@@ -532,6 +533,16 @@ def bases(as_json: AsJson = False) -> None:
 
     found = api.bases()
     _tell(found, as_json, show_bases)
+
+
+@app.command(cls=Command, rich_help_panel="Look")
+@guarded
+def env(as_json: AsJson = False) -> None:
+    """Say what there is on this machine. A report of a fault should have it."""
+    from pseudoword import api
+
+    found = api.env()
+    _tell(found, as_json, show_environment)
 
 
 @app.command(cls=Command, rich_help_panel="Teach")

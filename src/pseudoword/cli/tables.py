@@ -14,6 +14,7 @@ from pseudoword.text import command, counted, duration, listed, vector_sizes
 if TYPE_CHECKING:
     from pseudoword.api import (
         Base,
+        Environment,
         Evaluation,
         Gallery,
         Inspection,
@@ -117,6 +118,26 @@ def show_bases(found: "list[Base]") -> None:
     """Print the known base models, as a table."""
     rows = [(base.name, base.family, base.licence, base.path) for base in found]
     _show(("name", "family", "licence", "path"), rows)
+
+
+def show_environment(found: "Environment") -> None:
+    """Print what there is on this machine, as lines to paste into a report."""
+    say(", ".join(f"{name} {version}" for name, version in found.versions.items()))
+    say(found.system)
+    for device in found.devices:
+        memory = device.memory_nbytes
+        room = f"{memory / 2**30:.1f} GiB" if memory else ""
+        threads = counted(found.threads, "thread") if device.name == "cpu" else ""
+        told = ", ".join(filter(None, [device.model, room, threads, device.dtype, device.problem]))
+        say(f"{device.name}: {told}{' (auto)' if device.name == found.device else ''}")
+    for note in found.notes:
+        say(f"note: {note}")
+    for there, what in ((True, "extras"), (False, "extras that are not installed")):
+        if names := [name for name, installed in found.extras.items() if installed is there]:
+            say(f"{what}: {', '.join(names)}")
+    say(f"cache: {found.cache}")
+    for name, value in found.variables.items():
+        say(f"{name}={value}")
 
 
 def show_queue(found: "list[QueuedWord]", queue: str, *, every: bool = False) -> None:
