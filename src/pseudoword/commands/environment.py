@@ -16,7 +16,7 @@ from pseudoword.files import cache_folder
 from pseudoword.models.compute.device_memory import memory_nbytes
 from pseudoword.models.loading import devices
 
-LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "gradio")
+LIBRARIES = ("pseudoword", "torch", "diffusers", "transformers", "accelerate", "safetensors", "gradio")
 """Packages whose versions matter most."""
 
 VARIABLES = (
@@ -65,7 +65,7 @@ class Environment(BaseModel):
 
 def describe_environment() -> Environment:
     """Describe this machine; the public `env`."""
-    versions = {"pseudoword": metadata.version("pseudoword"), "python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     versions |= {name: found for name in LIBRARIES if (found := _version(name))}
     chosen, notes = "", list[str]()
     try:
