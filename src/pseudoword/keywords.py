@@ -1,6 +1,6 @@
 """Settings of the public functions as keyword arguments, for editors and type checkers.
 
-Made from `pseudoword.config` by scripts/settings.py. Change the settings there, never here.
+Made from `pseudoword.config` by scripts/reference.py. Change the settings there, never here.
 """
 
 from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from pseudoword.files import cache_folder
 from pseudoword.models.compute.device_memory import memory_nbytes
 from pseudoword.models.loading import devices
 
-LIBRARIES = ("pseudoword", "torch", "diffusers", "transformers", "accelerate", "safetensors", "gradio")
+LIBRARIES = "pseudoword torch diffusers transformers accelerate safetensors gradio".split()
 """Packages whose versions matter most."""
 
 VARIABLES = (

@@ -1,12 +1,14 @@
-"""Make what is made from the settings: src/pseudoword/keywords.py and docs/commands.md.
+"""Make what is made from the code: keywords.py, docs/commands.md and docs/python.md.
 
-    python scripts/settings.py
+    python scripts/reference.py
 
-The first tells editors and type checkers what each setting of a public function takes, the second
-has all options of all commands. The settings themselves are in `pseudoword.config`.
+The first, in src/pseudoword, tells editors and type checkers what settings the public functions
+take; the second has all options of all commands, the third all public functions and classes.
 """
 
 import argparse
+import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from pydantic_core import PydanticUndefined
 from typer import Context
 from typer.main import get_command
 
+from pseudoword import api
 from pseudoword.cli.app import app
 from pseudoword.cli.help import OTHER_NAMES, Rows, groups_of
 from pseudoword.config import (
@@ -37,12 +40,13 @@ from pseudoword.config.fields import Auto
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYWORDS = ROOT / "src" / "pseudoword" / "keywords.py"
-PAGE = ROOT / "docs" / "commands.md"
+COMMANDS = ROOT / "docs" / "commands.md"
+PYTHON = ROOT / "docs" / "python.md"
 WIDTH = 120
 
 HEAD = '''"""Settings of the public functions as keyword arguments, for editors and type checkers.
 
-Made from `pseudoword.config` by scripts/settings.py. Change the settings there, never here.
+Made from `pseudoword.config` by scripts/reference.py. Change the settings there, never here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,11 +57,18 @@ from pseudoword import config
 from pseudoword.commands.load import Loaded
 '''
 
-INTRODUCTION = (
+OF_COMMANDS = (
     "All options of all commands, with their defaults. From Python they are arguments: "
     "`--clip-skip 2` is `clip_skip=2`, and `--no-average` is `average=False`. Names that other "
     "trainers have for them are in [training.md](training.md#names-that-you-may-know)."
 )
+OF_PYTHON = (
+    "All that `import pseudoword` gives. Settings (`**settings`) are explained in "
+    "[commands.md](commands.md), where they are options: `clip_skip=2` is `--clip-skip 2`."
+)
+
+LISTS = {"Args:", "Raises:", "Attributes:"}
+"""Sections of docstrings that list something."""
 
 KINDS: dict[str, tuple[type[Settings], tuple[str, ...]]] = {
     "Train": (TrainConfig, ("pictures", "token")),
@@ -93,10 +104,12 @@ def keywords() -> str:
     parts.append("KINDS: Mapping[object, type[config.Settings]] = {")
     parts += [f"    {name}Settings: config.{kind.__name__}," for name, (kind, _) in KINDS.items()]
     parts.append('}\n"""Which class has the defaults."""\n')
+    return _formatted("\n".join(parts))
+
+
+def _formatted(code: str) -> str:
     command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(KEYWORDS), "-"]
-    return subprocess.run(
-        command, input="\n".join(parts), stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    return subprocess.run(command, input=code, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def _taken(hint: Any, metadata: Sequence[Any] = ()) -> Iterator[str]:
@@ -129,10 +142,10 @@ def _taken(hint: Any, metadata: Sequence[Any] = ()) -> Iterator[str]:
         raise ValueError(f"what does {hint} take?")
 
 
-def page() -> str:
+def commands() -> str:
     """All commands with all of their options, but for other trainers' names of them."""
     program: Any = get_command(app)
-    lines = ["# Commands and settings", "", *_paragraph(INTRODUCTION)]
+    lines = ["# Commands and settings", "", *_paragraph(OF_COMMANDS)]
     shown: dict[str, tuple[Rows, str]] = {}
     for name, command in program.commands.items():
         groups = groups_of(command, Context(command, info_name=name), everything=True)
@@ -155,10 +168,89 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def python() -> str:
+    """All public functions, and the classes of what they return."""
+    lines = ["# From Python", "", *_paragraph(OF_PYTHON)]
+    public = {name: getattr(api, name) for name in api.__all__}
+    classes = {name: one for name, one in public.items() if inspect.isclass(one)}
+    functions = [one for one in public.items() if one[0] not in classes]
+    for name, function in sorted(functions, key=lambda one: _line(one[1])):
+        lines += ["", f"## {name}", "", "```python", *_call(name, function), "```"]
+        lines += _docstring(function)
+    lines += ["", "## Classes"]
+    for name, kind in classes.items():
+        lines += ["", f"### {name}", *_docstring(kind)]
+        if fields := _fields(kind):
+            lines += ["", *fields]
+    return "\n".join(lines) + "\n"
+
+
+def _line(function: Any) -> int:
+    """Where a function is written: what people use first stands first there."""
+    return int(inspect.unwrap(function).__code__.co_firstlineno)
+
+
+def _call(name: str, function: Any) -> list[str]:
+    """A function's arguments with their types, as it is written."""
+    signature = inspect.signature(function)
+    code = f"def {name}{signature}: ..."
+    bare = re.sub(r"\b[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])", "", code)
+    return _formatted(re.sub(r"\*\*settings: [^)]*", "**settings", bare)).splitlines()
+
+
+def _docstring(thing: object) -> Iterator[str]:
+    """A docstring as Markdown: paragraphs, code, and a list for each of its sections."""
+    for block in (inspect.getdoc(thing) or "").split("\n\n"):
+        title, _, inside = block.partition("\n")
+        yield ""
+        if title == "Returns:":
+            yield from _paragraph(f"{title} {' '.join(inside.split())}")
+        elif title in LISTS:
+            yield from (f"{title}", "")
+            for entry in re.split(r"\n(?= {4}\S)", inside):
+                name, colon, text = " ".join(entry.split()).partition(": ")
+                said = f"`{name}`: {_plain(text)}" if colon else _plain(name)
+                yield from _paragraph(f"- {said}", "  ")
+        elif block.startswith("    "):
+            yield from ("```python", *textwrap.dedent(block).splitlines(), "```")
+        else:
+            yield from _paragraph(" ".join(block.split()))
+
+
+def _fields(kind: type) -> list[str]:
+    """What an object of a class has, with what is said of it."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    lines = []
+    body = tree.body if isinstance(tree, ast.ClassDef) else []
+    told_above = "Attributes:" in (inspect.getdoc(kind) or "")
+    for node, behind in zip(body, [*body[1:], None], strict=True):
+        said = ""
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            if told_above:
+                continue
+            name, hint = node.target.id, ast.unparse(node.annotation)
+            if isinstance(behind, ast.Expr) and isinstance(behind.value, ast.Constant):
+                said = str(behind.value.value)
+        elif isinstance(node, ast.FunctionDef) and any(
+            isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list
+        ):
+            name, hint = node.name, ast.unparse(node.returns) if node.returns else ""
+            said = ast.get_docstring(node) or ""
+        else:
+            continue
+        if not name.startswith("_"):
+            told = f"- `{name}: {hint}`" + (f": {_plain(' '.join(said.split()))}" if said else "")
+            lines += _paragraph(told, "  ")
+    return lines
+
+
 def _plain(text: str) -> str:
     """A text of the help, as Markdown has to have it."""
-    escaped = re.sub(r"([<*])", r"\\\1", text)
-    named = re.sub(r"(?<![\w-])(--[a-z][a-z-]+)", r"`\1`", escaped)
+    parts = re.split("(`+[^`]+`+)", text)
+    for i, part in list(enumerate(parts))[::2]:  # the others are code
+        escaped = re.sub(r"([<*])", r"\\\1", part)
+        parts[i] = re.sub(r"(?<![\w-])(--[a-z][a-z-]+)", r"`\1`", escaped)
+    named = "".join(parts)
     said, _, more = named.partition("  [")
     kept = [one for one in more.removesuffix("]").split("; ") if one and "=x" not in one]
     return " ".join([said, *(f"*{one[0].upper()}{one[1:]}.*" for one in kept)])
@@ -175,4 +267,5 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     ).parse_args()
     KEYWORDS.write_text(keywords(), encoding="utf-8")
-    PAGE.write_text(page(), encoding="utf-8")
+    COMMANDS.write_text(commands(), encoding="utf-8")
+    PYTHON.write_text(python(), encoding="utf-8")
