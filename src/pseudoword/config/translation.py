@@ -336,7 +336,7 @@ _RULES: dict[str, Rule] = {
         "embedding_name": _as("token"),
         "model_name": lambda _: "--base takes the file of the model",
         "class_tokens": lambda _: "it is --token, and what it begins as is --init",
-        "output_name name": _nothing,
+        "output_name name enabled": _nothing,
         "base_output_dir training_folder": _as("out"),
         "text_encoder_layer_skip": lambda leaf: (
             {"clip_skip": leaf.value + 1} if leaf.value else None
