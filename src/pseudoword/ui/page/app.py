@@ -21,6 +21,7 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import teach, use, words
 from pseudoword.ui.page.events import LISTEN, told
 from pseudoword.ui.page.guard import HERE, Guard
+from pseudoword.ui.page.typed import keep_tab
 
 STYLES = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
@@ -64,12 +65,13 @@ def page(desk: Desk) -> gr.Blocks:
             shade = gr.Button("Light or dark", size="sm", min_width=110, scale=0, elem_id="shade")
             shade.click(None, js=TOGGLE, api_visibility="private")
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Teach", id="teach"):
+            with gr.Tab("Teach", id="teach") as teach_tab:
                 training = teach.build(desk, blocks.load).training
             with gr.Tab("Use", id="use") as use_tab:
-                drawing = use.build(desk, use_tab)
+                drawing = use.build(desk, blocks.load, use_tab)
             with gr.Tab("Words", id="words") as words_tab:
                 library = words.build(desk, words_tab)
+        keep_tab(blocks.load, tabs, {"teach": teach_tab, "use": use_tab, "words": words_tab})
         for button, word in ((training.use, training.word), (library.use, library.word)):
             button.click(told(drawing.take), word, [tabs, *drawing.taken], **use.IN_TURN)
         gr.Timer(LISTEN_S).tick(lambda: None, **LISTEN)

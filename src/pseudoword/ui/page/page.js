@@ -34,4 +34,14 @@
     if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
   };
   window.addEventListener("keydown", leave, true);
+
+  // What is typed while the connection is lost is told to no event (typed.py).
+  const late = (event) => {
+    const id = event.target.closest?.(".block[id]")?.id;
+    if (!id || !event.target.matches("textarea, input:is([type=text], [type=number])")) return;
+    const typed = JSON.parse(sessionStorage.getItem("pseudoword-late") ?? "{}");
+    typed[id] = event.target.value;
+    sessionStorage.setItem("pseudoword-late", JSON.stringify(typed));
+  };
+  window.addEventListener("input", late, true);
 }

@@ -29,6 +29,7 @@ from pseudoword.ui.page.forms import CALLED, TYPED, Form, lines_of, whole
 from pseudoword.ui.page.picture_editor import IN_TURN
 from pseudoword.ui.page.picture_panel import PicturePanel
 from pseudoword.ui.page.training_panel import TrainingPanel
+from pseudoword.ui.page.typed import keep as keep_typed
 from pseudoword.ui.pictures import Picture, by_name, names_of
 from pseudoword.ui.settings import NEVER, SENTENCES, base_choice
 
@@ -163,6 +164,7 @@ class TeachPanel:
             label="Sentences of your own to learn in, one a line",
             info="Each with [name] where the word belongs, and [filewords] where a picture's "
             "caption does. They are used instead of “Template”.",
+            elem_id="sentences",
             lines=2,
             max_lines=8,
             **TYPED,
@@ -190,7 +192,9 @@ class TeachPanel:
         gr.on([one.blur for one in typed[:2]], None, typed, self._typed, **keep)
         # What is typed while the page is loaded counts more than what was typed before.
         js = f"(kept, ...now) => `${{now}}` === `${{{json.dumps(UNTYPED)}}}` ? kept : now"
-        again = opened(None, [self._typed, *typed], typed, js=js, **PRIVATE)
+        names = {control.elem_id: control for control in (self._sentences, *inputs)}
+        back = keep_typed(opened, "teach", names)
+        again = back.then(None, [self._typed, *typed], typed, js=js, **PRIVATE)
         named = pictures.example.click(as_example, typed[:2], typed[:2], **QUIET)
         named.then(None, typed, self._typed, **keep)
         pictures.connect(again.then, inputs, looked_anew, named.then, self._start)

@@ -27,6 +27,7 @@ from pseudoword.ui.page.events import (
 from pseudoword.ui.page.forms import TYPED, Form, whole
 from pseudoword.ui.page.galleries import pressable, tile
 from pseudoword.ui.page.handed_out import hand_out
+from pseudoword.ui.page.typed import keep as keep_typed
 from pseudoword.ui.page.uploads import arrived
 from pseudoword.ui.settings import NEVER, base_choice
 from pseudoword.ui.workspace import base_name
@@ -99,7 +100,12 @@ class DrawingPanel:
 
     def _build_prompt(self) -> None:
         self.prompt = gr.Textbox(
-            label="Prompt", placeholder="a photo of …", lines=2, max_lines=6, **TYPED
+            label="Prompt",
+            placeholder="a photo of …",
+            lines=2,
+            max_lines=6,
+            **TYPED,
+            elem_id="prompt",
         )
         self.negative = self.form.add("negative", lines=1, max_lines=4)
         self.gallery = pressable("Words: press one to write it into the prompt", 6, "word-gallery")
@@ -165,8 +171,15 @@ class DrawingPanel:
         label = "Words: press one to write it into the prompt" if words else empty
         return [gr.update(value=shown, label=label), shown_ids([word.id for word in words])]
 
-    def connect(self, tab: Any) -> None:
-        """Let events happen."""
+    def connect(self, opened: Any, tab: Any) -> None:
+        """Let events happen.
+
+        Args:
+            opened: the event of a page that is opened.
+            tab: its own.
+        """
+        typed = [self.prompt, self.into, *self.form.inputs]
+        keep_typed(opened, "use", {control.elem_id: control for control in typed})
         words = [self.gallery, self.ids]
         prompts = [self.prompt, self.negative]
         asked = [self.prompt, *self.form.inputs]
@@ -294,8 +307,8 @@ def _only(words: Sequence[str]) -> str:
     return words[0]
 
 
-def build(desk: Desk, tab: Any) -> DrawingPanel:
-    """The tab."""
+def build(desk: Desk, opened: Any, tab: Any) -> DrawingPanel:
+    """The tab; `opened` is the event of a page that is opened."""
     panel = DrawingPanel(desk)
-    panel.connect(tab)
+    panel.connect(opened, tab)
     return panel

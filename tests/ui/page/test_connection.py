@@ -1,0 +1,37 @@
+"""A connection that is lost, and comes back: Gradio loads the page again by itself then."""
+
+import pytest
+from playwright.sync_api import Page, expect
+from served import Served, open_page, put, quick_settings, tab
+
+pytestmark = pytest.mark.slow
+
+
+def test_what_was_typed_is_there_when_a_lost_connection_is_back(
+    own_page: Page, served: Served
+) -> None:
+    page = own_page
+    open_page(page, served)
+    put(page, "name", "before")
+    quick_settings(page, steps="77")
+    page.locator("#teach-flip input").check()
+    tab(page, "Use")
+    put(page, "prompt", "a cat")
+    put(page, "use-n", 2)
+    page.context.set_offline(True)
+    expect(page.get_by_text("Connection to the server was lost")).to_be_visible()
+    put(page, "prompt", "a cat on a mat")
+    put(page, "use-n", 3)
+    page.context.set_offline(False)
+    expect(page.get_by_text("Connection to the server was lost")).to_have_count(0)
+
+    expect(page.get_by_role("tab", name="Use", exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
+    expect(page.locator("#prompt textarea")).to_have_value("a cat on a mat")
+    expect(page.locator("#use-n input")).to_have_value("3")
+    tab(page, "Teach")
+    expect(page.locator("#name textarea, #name input")).to_have_value("before")
+    page.get_by_role("button", name="All settings").first.click()
+    expect(page.locator("#teach-steps textarea, #teach-steps input")).to_have_value("77")
+    expect(page.locator("#teach-flip input")).to_be_checked()
