@@ -25,6 +25,9 @@ BEYOND = """() => {
 }"""
 """Texts that reach over the right edge."""
 
+LAID_OUT = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Comes when all that watches its own size has been told of another one."""
+
 
 @pytest.fixture
 def phone(page: Page, served: Served) -> Page:
@@ -82,12 +85,14 @@ def test_pictures_are_drawn_below_the_buttons_that_draw_them(phone: Page) -> Non
 
 def test_all_settings_can_be_read_on_any_screen(page: Page, served: Served) -> None:
     """Names of switches are whole, and help says what it says elsewhere."""
+    open_page(page, served)
+    page.get_by_role("button", name="All settings").first.click()
+    settings = page.locator("#teach-more .setting")
+    expect(settings.last).to_be_visible()
     for width in (1280, 900, 360):
         page.set_viewport_size({"width": width, "height": 720})
-        open_page(page, served)
-        page.get_by_role("button", name="All settings").first.click()
-        settings = page.locator("#teach-more .setting")
-        expect(settings.last).to_be_visible()
+        page.wait_for_function("width => innerWidth === width", arg=width)
+        page.evaluate(LAID_OUT)
         assert min(settings.evaluate_all("all => all.map(one => one.clientWidth)")) > 200
         assert page.evaluate(BEYOND) == []
     expect(page.locator("#teach-device")).to_contain_text("variable PSEUDOWORD_DEVICE names")
