@@ -9,6 +9,8 @@ from pseudoword.ui.jobs import Queue
 
 FIRST = """
 import sys, threading
+from pseudoword import imports
+imports.spare()  # as the command does that serves the page
 from pseudoword.ui.estimates import estimate
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.workspace import Workspace
