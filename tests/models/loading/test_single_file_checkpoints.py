@@ -171,6 +171,7 @@ WRONG: dict[str, dict[str, tuple[int, ...]]] = {
     "VAE for SD 1.x, SD 2.x or SDXL": {"first_stage_model.decoder.conv_in.weight": (8, 4, 3, 3)},
     "VAE for SD 3 or FLUX": {"decoder.conv_in.weight": (8, 16, 3, 3)},
     "PixArt model": {"blocks.0.cross_attn.q_linear.weight": (8, 8)},
+    "transformer with diffusers' names": {"transformer_blocks.0.attn.to_q.weight": (8, 8)},
     "SDXL refiner": {"conditioner.embedders.0.model.ln_final.weight": (8,)},
     "U-Net for SD 2.x": {"input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (8, 1024)},
     "text encoder": {f"text_model.encoder.layers.{i}.mlp.fc1.weight": (8, 8) for i in range(9)},

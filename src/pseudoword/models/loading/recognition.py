@@ -94,6 +94,11 @@ def describe_file(header: Header) -> str:
         return f"is a VAE{_latents_of(header)}, one part of a base model"
     if header.text_width is not None:
         return f"is a U-Net{made_for} without its text encoders; give the whole checkpoint"
+    if header.has("transformer_blocks.0."):
+        return (
+            "is a transformer with diffusers' names of its weights, one part of a base model; give "
+            "the whole folder in diffusers' layout"
+        )
     if header.has("text_model.") or header.has("resblocks."):
         return "is a text encoder, one part of a base model"
     keys = ", ".join(list(header.shapes)[:3]) or "nothing"
