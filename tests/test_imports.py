@@ -88,19 +88,6 @@ def stepped() -> float:
     return number.item()
 
 
-def test_optimisers_and_models_do_without_the_compiler() -> None:
-    """The numbers are those that the optimiser gives in this process."""
-    said = in_a_command(
-        "import torch",
-        inspect.getsource(stepped),
-        "imports.import_libraries()",
-        "from diffusers import UNet2DConditionModel",
-        "from transformers import CLIPTextModel",
-        "print(stepped(), 'torch._dynamo.convert_frame' in sys.modules, 'sympy' in sys.modules)",
-    )
-    assert said == f"{stepped()} False False"
-
-
 def checkpointed() -> float:
     number = torch.ones(1, requires_grad=True)
     checkpoint(torch.exp, number, use_reentrant=False).backward()
@@ -108,17 +95,43 @@ def checkpointed() -> float:
     return number.grad.item()
 
 
-def test_checkpointing_does_without_the_compiler() -> None:
-    """Which has the settings that were there before it, once it is used."""
-    said = in_a_command(
+@pytest.fixture(scope="module")
+def of_a_command() -> list[str]:
+    """What a command finds that imports the libraries, takes a step, and then checkpoints."""
+    return in_a_command(
+        "import gc",
+        "searched = []",
+        "gc.callbacks.append(lambda *_: searched.append(gc.get_count()))",
+        "imports.import_libraries()",
+        "print(len(searched) < 10, gc.get_freeze_count() > len(gc.get_objects()))",
+        "everything = [[] for _ in range(50_000)]",
+        "print(len(searched) >= 4)",
         "import torch",
+        "from diffusers import UNet2DConditionModel",
+        "from transformers import CLIPTextModel",
+        inspect.getsource(stepped),
+        "print(stepped(), 'torch._dynamo.convert_frame' in sys.modules, 'sympy' in sys.modules)",
         "from torch.utils.checkpoint import checkpoint",
         inspect.getsource(checkpointed),
         "print(checkpointed(), 'torch._dynamo.convert_frame' in sys.modules)",
         "settings = torch._dynamo.config",
         "print(torch._dynamo.is_compiling(), torch._dynamo.config is settings)",
-    )
-    assert said.split("\n") == [f"{checkpointed()} False", "False True"]
+    ).split("\n")
+
+
+def test_garbage_is_hardly_searched_for_while_modules_are_imported(of_a_command: list[str]) -> None:
+    """Later it is, and what was imported is left out."""
+    assert of_a_command[:2] == ["True True", "True"]
+
+
+def test_optimisers_and_models_do_without_the_compiler(of_a_command: list[str]) -> None:
+    """The numbers are those that the optimiser gives in this process."""
+    assert of_a_command[2] == f"{stepped()} False False"
+
+
+def test_checkpointing_does_without_the_compiler(of_a_command: list[str]) -> None:
+    """Which has the settings that were there before it, once it is used."""
+    assert of_a_command[3:] == [f"{checkpointed()} False", "False True"]
 
 
 def test_loras_do_without_the_compiler_and_without_quantised_layers() -> None:
@@ -154,20 +167,6 @@ def test_all_models_are_there_as_soon_as_one_is_asked_for() -> None:
         "print(clip.CLIPTextConfig is CLIPTextConfig)",
     )
     assert said.split("\n") == ["True", "True", "False", "True"]
-
-
-def test_garbage_is_hardly_searched_for_while_modules_are_imported() -> None:
-    """Later it is, and what was imported is left out."""
-    said = in_a_command(
-        "import gc",
-        "searched = []",
-        "gc.callbacks.append(lambda *_: searched.append(gc.get_count()))",
-        "imports.import_libraries()",
-        "print(len(searched) < 10, gc.get_freeze_count() > len(gc.get_objects()))",
-        "everything = [[] for _ in range(50_000)]",
-        "print(len(searched) >= 4)",
-    )
-    assert said.split("\n") == ["True True", "True"]
 
 
 def test_nothing_is_searched_for_garbage_at_the_end() -> None:
