@@ -49,8 +49,12 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path / "workspace")
 
 
-@pytest.fixture
-def events(desk: Desk) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return events_of(Desk(tmp_path_factory.mktemp("desk") / "workspace"))
+
+
+def events_of(desk: Desk) -> dict[str, Any]:
     """All events of the page that call Python, by what they call."""
     return {f"{one._id} {one.name}": one for one in app.page(desk).fns.values() if one.fn}
 
@@ -114,9 +118,9 @@ def test_no_dropped_file_is_lost_or_taken_twice(events: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("error", [SettingsError("it cannot be"), PermissionError(13, "no way")])
-def test_every_event_tells_its_errors_in_a_sentence(
-    desk: Desk, events: dict[str, Any], error: Exception
-) -> None:
+def test_every_event_tells_its_errors_in_a_sentence(desk: Desk, error: Exception) -> None:
+    events = events_of(desk)
+
     class Fails:
         def __getattr__(self, _name: str) -> Any:
             raise error
