@@ -67,6 +67,7 @@ def describe_environment() -> Environment:
     """Describe this machine; the public `env`."""
     versions = {"python": platform.python_version()}
     versions |= {name: found for name in LIBRARIES if (found := _version(name))}
+    versions["torch"] = torch.__version__  # which build it is, too
     chosen, notes = "", list[str]()
     try:
         chosen = str(devices.device("auto"))
