@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import pseudoword
+from pseudoword import api
 from pseudoword.arguments import checked
 from pseudoword.errors import SettingsError
 from pseudoword.progress import Progress, Silent
@@ -25,7 +26,8 @@ def arguments() -> Iterator[Any]:
     for name in pseudoword.__all__:
         function = getattr(pseudoword, name)
         if inspect.isfunction(function):
-            for parameter in inspect.signature(function).parameters.values():
+            own = inspect.signature(getattr(api, name)).parameters.values()  # without settings
+            for parameter in own:
                 if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
                     yield pytest.param(function, parameter, id=f"{name}-{parameter.name}")
 
