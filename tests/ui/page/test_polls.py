@@ -65,6 +65,47 @@ def test_a_filmstrip_that_is_drawn_after_its_pictures_is_shown_whole(desk: Desk,
     assert strip == gr.skip()
 
 
+def plotted(panel: TrainingPanel, seen: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What is sent to the plot, and what was seen."""
+    shown = panel.poll("", seen, time.time())
+    return shown[panel._shown.index(panel.plot)], shown[1]
+
+
+def test_a_long_plot_is_sent_anew_when_it_is_seen_to_be_longer_and_at_the_end(
+    desk: Desk, run: Path
+) -> None:
+    with gr.Blocks():
+        panel = TrainingPanel(desk)
+    outcome = desk.workspace.path("queue", run.name) / "outcome.json"
+    ended = outcome.read_bytes()
+    outcome.unlink()
+    plot, seen = plotted(panel, {})
+    assert list(plot["value"].step) == [1, 2]
+    sent = []
+    for step in range(3, 2000):
+        log(run, step)
+        if step in (3, 4, 5) or step % 100 < 3:  # a page asks in between
+            plot, seen = plotted(panel, seen)
+            sent += [] if plot == gr.skip() else [step]
+    assert sent[:4] == [3, 4, 5, 100]
+    assert {1000, 1900} < set(sent)
+    assert not {1001, 1002, 1901, 1902} & set(sent)
+    outcome.write_bytes(ended)
+    plot, seen = plotted(panel, seen)
+    assert plot["value"].step.max() == 1999
+    assert plotted(panel, seen)[0] == gr.skip()
+
+
+def test_a_plot_of_nothing_is_hidden_and_stays_in_the_page(desk: Desk, run: Path) -> None:
+    with gr.Blocks():
+        panel = TrainingPanel(desk)
+    plot, seen = plotted(panel, {})
+    assert plot["visible"] is True
+    desk.queue.remove(run.name)
+    plot, _ = plotted(panel, seen)
+    assert plot["visible"] == "hidden"
+
+
 def test_a_log_is_read_again_only_if_it_has_grown(
     desk: Desk, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

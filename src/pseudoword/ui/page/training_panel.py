@@ -3,6 +3,7 @@
 A timer polls what is on disk, so the panel shows the same after a reload, and in another tab.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ NOTHING = (
 
 SMOOTH = 0.9
 """How much of the smoothed loss stays from step to step; single losses jump about."""
+
+LONGER = 1.01
+"""The plot is sent anew when it is so many times as long; nobody sees less. With all its points it
+is 40 kB, and browsers take a while to draw it."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,12 @@ def curve_rows(curves: Curves) -> dict[str, list[Any]]:
             columns["loss"].append(shown)
             columns["curve"].append(curve)
     return columns
+
+
+def length(curves: Curves) -> int:
+    """How often the curve in training has become `LONGER`."""
+    last = curves.loss[-1][0] if curves.loss else 0
+    return math.floor(math.log(max(1, last), LONGER))
 
 
 class TrainingPanel:
@@ -229,7 +240,8 @@ class TrainingPanel:
         fresh["notes"] = job.notes if job else ()
         fresh["previews"] = desk.queue.filmstrip_drawn(job.id) if job else 0
         curves = desk.queue.curves(job.id) if job else Curves()
-        fresh["curves"] = (len(curves.evaluation), curves.loss[-1:])
+        found = len(curves.evaluation), len(curves.held_out)
+        fresh["curves"] = (*found, length(curves), bool(job and job.over))
 
         def if_new(key: str, make: Any) -> Any:
             same = seen.get("id") == fresh["id"] and seen.get(key) == fresh[key]
@@ -273,7 +285,9 @@ def _plot(curves: Curves) -> Any:
     import pandas as pd
 
     columns = curve_rows(curves)
-    return gr.update(value=pd.DataFrame(columns), visible=len(columns["step"]) > 1)
+    if len(columns["step"]) > 1:
+        return gr.update(value=pd.DataFrame(columns), visible=True)
+    return gr.update(visible="hidden")  # Gradio's plot fails where it is taken out of the page
 
 
 def _queue(jobs: Sequence[Job], job: Job | None) -> Any:
