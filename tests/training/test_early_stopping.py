@@ -24,6 +24,7 @@ from pseudoword.training.batches import batch, fixed
 from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss
 from pseudoword.training.initialisation import begin
 from pseudoword.training.learning_rate_finder import STEPS, choose_rate, find_learning_rate
+from pseudoword.training.state import FAR
 
 
 def evaluations(losses: list[float], held_out: list[float] | None = None) -> EvaluationHistory:
@@ -127,6 +128,34 @@ def test_a_run_that_learns_slowly_is_given_time() -> None:
     slow = [10 + math.exp(-k / 20) for k in range(80)]  # each two gain less than a tenth from 10 on
     ends = [n for n in range(3, 80) if evaluations(slow[:n]).plateau(2)]
     assert 0.85 <= 1 - math.exp(-min(ends) / 20) <= 0.95  # of all there is to gain
+
+
+def test_at_a_low_rate_it_waits_until_the_word_can_have_moved(
+    family: Family, pictures: Path
+) -> None:
+    slow = train_state(family, pictures, steps=1000, lr=0.02)
+    unit = slow.method.rate_unit
+    slow.step = needed = math.ceil(FAR * unit / 0.02)
+    assert slow.may_settle
+    assert slow.way(needed) == pytest.approx(0.02 * needed / unit)
+    slow.step = needed - 1
+    assert not slow.may_settle
+    hopeless = train_state(family, pictures, steps=needed - 1, lr=0.02)
+    assert hopeless.may_settle, "it could not become another word in all of its steps"
+    assert train_state(family, pictures, steps=1000, lr=0.02, optimiser="SGD").may_settle
+
+
+def test_a_run_that_has_settled_goes_on_until_its_word_can_have_moved(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EvaluationHistory, "plateau", lambda _history, _patience: "it has settled")
+    done = train(
+        pictures, "<x>", base=base, out=tmp_path / "run", init="cat", lr="300%", batch=1,
+        evaluate_every=1, preview="none", timestep_sampling="uniform",
+    )  # fmt: skip
+    assert done.stopped is not None  # 3 steps are a way of 9
+    (*_, last) = (done.folder / "log.jsonl").read_text().splitlines()
+    assert json.loads(last)["step"] == 4
 
 
 def test_overfitting_is_told_when_only_the_held_out_pictures_get_worse() -> None:

@@ -170,7 +170,8 @@ class RunCallbacks:
         evaluations = run.state.evaluations
         if evaluations.add(evaluation, run.state.word()):
             run.folder.write_best(run.concepts())
-        if config.steps is AUTO and (settled := evaluations.plateau(config.patience)):
+        settled = config.steps is AUTO and evaluations.plateau(config.patience)
+        if settled and run.state.may_settle:
             run.state.stopped = f"{settled}; the word of step {evaluations.best_step} is the best"
         warning = evaluations.overfitting()
         if warning and "overfitting" not in self._reported:

@@ -119,14 +119,12 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
 
 def _note_short_way(config: TrainConfig, state: TrainState, progress: Progress) -> None:
     """Report rates so low that the word cannot become another one; other trainers have them."""
-    if "adam" not in type(state.optimiser).__name__.lower():
-        return  # only Adam's steps are about as long as the rate
-    usual, way = state.method.rate_unit, sum(map(state.schedule, range(config.total_steps)))
-    if way < SHORT_WAY * usual:
+    usual, way = state.method.rate_unit, state.way(config.total_steps)
+    if way < SHORT_WAY:
         progress.note(
             f"{config.called}: in {config.total_steps} steps with --lr {config.lr}, a number of "
-            f"the word moves by {way:.1g} at most, and {usual:.1g} is its usual size. So the word "
-            "remains nearly what it starts from. Leave --lr out, or give a larger one"
+            f"the word moves by {way * usual:.1g} at most, and {usual:.1g} is its usual size. So "
+            "the word remains nearly what it starts from. Leave --lr out, or give a larger one"
         )
 
 

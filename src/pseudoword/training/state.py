@@ -1,5 +1,6 @@
 """The training state of one concept of a pack."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
@@ -18,6 +19,10 @@ LATENESS = 3
 of the rows of all steps, with weights that grow as this power of the step (polynomial-decay
 averaging: Shamir and Zhang 2013, arXiv 1212.1824, section 4). Mostly, the last half of the steps
 counts."""
+
+FAR = 10
+"""Early stopping waits until a number can have moved so many times its usual size. Words that are
+learned in few steps at a high rate and in many at a low one are as good from there on."""
 
 
 @dataclass
@@ -87,6 +92,20 @@ class TrainState:
     def unfinished(self) -> bool:
         """Whether there are steps left to take."""
         return not (self.failure or self.stopped or self.paused) and self.step < self.total_steps
+
+    def way(self, steps: int) -> float:
+        """How far a number of the word can move in so many steps, relative to its usual size.
+
+        Only Adam's steps are about as long as the rate; of other optimisers it is infinite.
+        """
+        if "adam" not in type(self.optimiser).__name__.lower():
+            return math.inf
+        return sum(map(self.schedule, range(steps))) / self.method.rate_unit
+
+    @property
+    def may_settle(self) -> bool:
+        """Whether the word has had the way to become another one, if it ever has it."""
+        return self.way(self.step) >= FAR or self.way(self.total_steps) < FAR
 
     def word(self) -> dict[str, Tensor]:
         """The learned word at this step: a copy of its rows, `[n, width]` per text encoder."""
