@@ -69,8 +69,9 @@ class Loaded:
                 "the base model."
             )
         own = self._config.model_dump(include=set(type(config).model_fields))
-        for name in own.keys() & config.model_fields_set:
-            if not self._is_so(name, value := getattr(config, name)):
+        for name in own:  # in their order, so that the first of several mistakes is always the same
+            given = name in config.model_fields_set
+            if given and not self._is_so(name, value := getattr(config, name)):
                 raise SettingsError(
                     f"{flag(name)}: should be {brief(self._told(name))}, as for the base model in "
                     f"memory, got {brief(value)}"
