@@ -482,6 +482,7 @@ class Texts:
             *(line.encode(how) for how in ("utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252")),
             *("\n".join(CAPTIONED).encode(), "кот,猫\r\n[name] 😀".encode()),
             b'file_name,text\r\n0.png,"a red, ""soft"" cat"\r\n',
+            b'{"0": {"caption": "a red cat\\non a mat", "tags": "cat, mat"}, "b": 3}',
             *(b'{"file_name": "0.png", "text": "a \\ud83d red, cat"}\n' * 2, b""),
         ]
         self.read("template", self.whole[0])
@@ -490,10 +491,11 @@ class Texts:
         data = broken(chance.choice(self.whole), chance, self.whole[:-1])
         if chance.random() < 0.05:
             data *= chance.choice((1000, 100_000))
-        return ("template", "caption", "metadata.jsonl", "metadata.csv")[i % 4], data
+        lists = ("metadata.jsonl", "metadata.csv", "meta_cap.json")
+        return ("template", "caption", *lists)[i % 5], data
 
     def read(self, kind: str, data: bytes) -> None:
-        for listing in self.picture.parent.glob("metadata.*"):
+        for listing in self.picture.parent.glob("meta*"):
             listing.unlink()
         if kind == "template":
             self.templates.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Captions in `metadata.jsonl`, `metadata.csv` and `data.jsonl`."""
+"""Captions in `metadata.jsonl`, `metadata.csv`, `data.jsonl` and `meta_cap.json`."""
 
 import json
 import unicodedata
@@ -56,6 +56,48 @@ def test_a_list_is_read_as_the_hub_and_invoke_training_write_it(folder: Path) ->
     assert picture_files.find([folder]) == [folder / "a.png", folder / "b.png"]
 
 
+def test_a_list_is_read_as_kohyas_scripts_write_it(folder: Path) -> None:
+    a, b = folder / "a.png", folder / "b.png"
+    first = {"a": {"caption": "asleep\nat rest"}, "b": {"tags": "red"}, "c": 3}
+    (folder / "meta_cap.json").write_text(json.dumps(first))
+    assert (listed_caption(a), listed_caption(b)) == ("asleep\nat rest", "red")
+    cleaned = {
+        "a": {"caption": "asleep\nat rest", "tags": "grey,\n soft", "train_resolution": [64, 64]},
+        str(b): {"caption": "", "tags": "blue"},
+    }
+    (folder / "meta_clean.json").write_text(json.dumps(cleaned))
+    assert (listed_caption(a), listed_caption(b)) == (
+        "asleep, grey, soft\nat rest, grey, soft",
+        "blue",
+    )
+    (folder / "meta_lat.json").write_text('{"a": {"train_resolution": [64, 64]}}')
+    assert listed_caption(b) == "blue"
+    assert picture_files.find([folder]) == [a, b]
+    write(
+        folder / "metadata.jsonl",
+        {"image_path": str(a), "caption": "on a sofa", "tags": "old"},
+        {"file_name": "b.png", "text": "at sea", "tags": "those of a data set"},
+    )
+    assert (listed_caption(a), listed_caption(b)) == ("on a sofa, old", "at sea")
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"\xff", b"[" * 100_000, b"9" * 9000])
+def test_a_damaged_list_of_kohyas_scripts_is_told(damaged: bytes, folder: Path) -> None:
+    (folder / "meta_cap.json").write_bytes(damaged)
+    with pytest.raises(PictureError, match=r"meta_cap\.json: this is no JSON in UTF-8"):
+        captions.filewords(folder / "a.png")
+
+
+def test_a_listed_caption_of_several_lines_is_told(folder: Path) -> None:
+    (folder / "meta_cap.json").write_text('{"a": {"caption": "one\\ntwo"}, "b": {"caption": "c"}}')
+    notes = Notes()
+    captions.note_unused(
+        picture_files.find([folder]), captions.CAPTIONED, CaptionSettings(), notes.note
+    )
+    assert len(notes.lines) == 1
+    assert notes.lines[0].startswith("1 of 2 captions have several lines, which are read as one: a")
+
+
 @pytest.mark.parametrize("damaged", [b'file_name,text\na.png,"red', b"\xff", b"a" * 200_000])
 def test_a_damaged_table_is_told(damaged: bytes, folder: Path) -> None:
     (folder.parent / "metadata.csv").write_bytes(damaged)
@@ -109,7 +151,7 @@ def test_a_list_that_names_no_picture_here_is_told(folder: Path) -> None:
     write(folder / "data.jsonl", {"file_name": "train/a.png", "text": "red"})
     notes = Notes()
     captions.note_unused(pictures, captions.CAPTIONED, CaptionSettings(), notes.note)
-    assert [line.partition(": no line of it is the caption of")[0] for line in notes.lines] == [
+    assert [line.partition(": nothing in it is the caption of")[0] for line in notes.lines] == [
         str(folder / "metadata.jsonl"),
         str(folder / "data.jsonl"),
     ]

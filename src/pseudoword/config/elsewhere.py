@@ -87,7 +87,11 @@ _NAMES: Mapping[str, str] = {
         "--template takes a file of sentences, with [name] and perhaps [filewords] in them; with "
         "--template filewords each caption is the whole sentence"
     ),
-    "caption_extension caption_extention in_json jsonl_path": _CAPTIONS,
+    "caption_extension caption_extention jsonl_path": _CAPTIONS,
+    "in_json metadata_file": (
+        "put it beside the pictures as meta_cap.json, or as metadata.jsonl if it has a line for "
+        "each: its captions and tags are [filewords]"
+    ),
     "enable_wildcard": "it is --caption-lines random",
     "instance_prompt": "--template takes a file of sentences, with [name] in each",
     "weighted_captions": "weights such as (red:1.2) are plain text in captions; leave it out",

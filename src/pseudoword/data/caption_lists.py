@@ -1,8 +1,9 @@
-"""Captions in a list beside the pictures, a line for each: the hub's data sets have
-`metadata.jsonl` or `metadata.csv`, and invoke-training has `data.jsonl`.
+"""Captions in a list beside the pictures: the hub's data sets have `metadata.jsonl` or
+`metadata.csv`, invoke-training has `data.jsonl`, and kohya's scripts have `meta_cap.json`.
 
 A line is `{"file_name": "red/cat.png", "text": "asleep on a sofa"}`, or has these values in columns
-of a table; the name is a path from the folder of the list.
+of a table; the name is a path from the folder of the list. kohya's is one object, with names that
+may lack the suffix: `{"cat": {"caption": "asleep", "tags": "sofa, red"}}`.
 """
 
 import csv
@@ -17,12 +18,16 @@ from pathlib import Path
 from pseudoword.data.picture_files import CAPTION_LISTS
 from pseudoword.errors import PictureError
 from pseudoword.files import read_regular
+from pseudoword.text import brief
 
 LARGEST_NBYTES = 16_000_000
 """A larger list is not read."""
 
-PICTURES = ("file_name", "image")
-"""What lists call the picture: the hub's data sets, and invoke-training."""
+THEIRS = "image_path"
+"""What kohya's scripts call the picture in lists of lines."""
+
+PICTURES = ("file_name", "image", THEIRS)
+"""What lists call the picture: the hub's data sets, invoke-training and kohya's scripts."""
 
 TEXTS = ("text", "caption", "prompt")
 """What lists call a caption; the first one that a line has is read."""
@@ -37,7 +42,7 @@ def listed_caption(picture: Path) -> str | None:
     Raises:
         PictureError: a list in its folder is damaged; the message names it and its line.
     """
-    name, folder = _known_as(picture), _folder_of(picture)
+    names, folder = _names(picture), _folder_of(picture)
     for place in (folder, folder.parent):
         for file in (place / one for one in CAPTION_LISTS):
             try:
@@ -48,8 +53,9 @@ def listed_caption(picture: Path) -> str | None:
                 if place == folder:
                     raise
                 continue
-            if name in found:
-                return found[name]
+            for name in names:
+                if name in found:
+                    return found[name]
     return None
 
 
@@ -59,7 +65,7 @@ def lists_without_effect(pictures: Sequence[Path]) -> list[Path]:
     Raises:
         PictureError: a list is damaged; the message names it and its line.
     """
-    names = {*map(_known_as, pictures)}
+    names = {name for picture in pictures for name in _names(picture)}
     places = sorted({_folder_of(picture) for picture in pictures})
     lists = [place / one for place in places for one in CAPTION_LISTS if (place / one).is_file()]
     return [file for file in lists if names.isdisjoint(_current(file))]
@@ -81,11 +87,21 @@ def _read(file: Path, _changed: int, _nbytes: int) -> Mapping[str, str]:
     """Picture -> caption, of the lines that have both. A list is read again when it has changed."""
     found = {}
     data = read_regular(file, LARGEST_NBYTES, PictureError).removeprefix(b"\xef\xbb\xbf")
-    for row in _table(data, file) if file.suffix == ".csv" else _objects(data, file):
+    for row in _ROWS[file.suffix](data, file):
         name, text = _first(row, PICTURES), _first(row, TEXTS)
+        if THEIRS in row:
+            text = _tagged(text, row.get("tags"))
         if name is not None and text is not None:
             found[_known_as(file.parent / name)] = text.encode(errors="replace").decode()
     return found
+
+
+def _tagged(caption: str | None, tags: object) -> str | None:
+    """A caption of kohya's scripts, each line of it with the tags behind it."""
+    if not isinstance(tags, str) or not tags.strip():
+        return caption
+    tags = " ".join(tags.split())
+    return "\n".join(f"{line}, {tags}" if line else tags for line in (caption or "").split("\n"))
 
 
 def _first(row: Mapping[str, object], names: Sequence[str]) -> str | None:
@@ -108,6 +124,19 @@ def _objects(data: bytes, file: Path) -> Iterator[Mapping[str, object]]:
             yield row
 
 
+def _object(data: bytes, file: Path) -> Iterator[Mapping[str, object]]:
+    try:
+        found = json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise PictureError(
+            f"{file}: this is no JSON in UTF-8 ({brief(str(error))}). Correct it, or give the list "
+            "another name."
+        ) from error
+    for name, row in found.items() if isinstance(found, dict) else ():
+        if isinstance(row, dict):
+            yield {**row, THEIRS: name}
+
+
 def _table(data: bytes, file: Path) -> Iterator[Mapping[str, object]]:
     try:
         rows = csv.DictReader(io.StringIO(data.decode(), newline=""), strict=True)
@@ -119,9 +148,18 @@ def _table(data: bytes, file: Path) -> Iterator[Mapping[str, object]]:
         ) from error
 
 
+_ROWS = {".jsonl": _objects, ".json": _object, ".csv": _table}
+"""Suffix of a list -> what is in it, a picture at a time."""
+
+
 def _folder_of(picture: Path) -> Path:
     """Of a link, its own folder."""
     return Path(os.path.abspath(picture)).parent  # noqa: PTH100
+
+
+def _names(picture: Path) -> tuple[str, str]:
+    """What a picture may be called in a list: its path, or its path without the suffix."""
+    return _known_as(picture), _known_as(picture.with_suffix(""))
 
 
 def _known_as(picture: Path) -> str:

@@ -198,8 +198,8 @@ def note_unused(
     captions = [files for files in map(picture_files.caption_files, pictures) if files]
     for file in lists_without_effect(pictures):
         note(
-            f"{file}: no line of it is the caption of a picture here. A line has the file_name "
-            "or image, and the text, caption or prompt"
+            f"{file}: nothing in it is the caption of a picture here. It says the file_name, "
+            "image or image_path of each, and its text, caption or prompt"
         )
     count = sum(map(has_caption, pictures))
     if count and not any("[filewords]" in template for template in templates):
@@ -215,7 +215,11 @@ def note_unused(
             f"{len(several)} of {len(pictures)} pictures have two captions, and the .txt is used: "
             f"{used}, not {unused}"
         )
-    of_lines = [files[0].name for files in captions if _has_lines(files[0])]
+    of_lines = [
+        next(iter(picture_files.caption_files(picture)), picture).name
+        for picture in pictures
+        if _has_lines(picture)
+    ]
     if of_lines and settings.caption_lines == "join":
         note(
             f"{len(of_lines)} of {len(pictures)} captions have several lines, which are read as "
@@ -253,13 +257,12 @@ def note_file_names(
         )
 
 
-def _has_lines(file: Path) -> bool:
+def _has_lines(picture: Path) -> bool:
     """Whether a caption is of several lines; one that cannot be read is told later."""
     try:
-        text = decode_text(read_regular(file, LARGEST_NBYTES, PictureError))
-    except (PictureError, UnicodeError):
+        return "\n" in filewords(picture)
+    except PictureError:
         return False
-    return sum(bool(line.strip()) for line in text.splitlines()) > 1
 
 
 def augment(filewords: str, settings: CaptionSettings, seed: int) -> str:

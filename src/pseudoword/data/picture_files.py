@@ -17,8 +17,12 @@ CAPTION_SUFFIXES = (".txt", ".caption")
 """Suffixes of captions; the first one found is read. kohya's scripts use the second by default, all
 other tools the first."""
 
-CAPTION_LISTS = ("metadata.jsonl", "metadata.csv", "data.jsonl")
-"""Files with captions of several pictures."""
+CAPTION_LISTS = (
+    *("metadata.jsonl", "metadata.csv", "data.jsonl"),
+    *("meta_lat.json", "meta_clean.json", "meta_cap_dd.json", "meta_cap.json"),
+)
+"""Files with captions of several pictures; the first one that has a picture is read for it. The
+last four are those of kohya's scripts, from the last of their steps to the first."""
 
 MASK_ENDINGS = ("-mask", "_mask", ".mask", "-masklabel")
 """`cat-mask.png` is the mask of `cat.jpg`, not a picture. OneTrainer writes `cat-masklabel.png`."""
