@@ -96,6 +96,10 @@ class EachWord(Protocol):
         """The user should know this of a word."""
         ...
 
+    def soonest(self, run: Path, step: int) -> None:
+        """The step after which a word ends, or may end first; the last one told counts."""
+        ...
+
     def ended(self, run: Path, how: Ending, sentence: str) -> None:
         """A word has left the pack, and its folder is unlocked; `sentence` is for the user."""
         ...

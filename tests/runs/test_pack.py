@@ -54,10 +54,15 @@ class Each:
     def __init__(self) -> None:
         self.how: dict[str, tuple[Ending, str]] = {}
         self.notes: list[tuple[str, str]] = []
+        self.ends: dict[str, int] = {}
 
     def note_of(self, run: Path, text: str) -> None:
         assert run.name not in self.how
         self.notes.append((run.name, text))
+
+    def soonest(self, run: Path, step: int) -> None:
+        assert run.name not in self.how
+        self.ends[run.name] = step
 
     def ended(self, run: Path, how: Ending, sentence: str) -> None:
         self.how[run.name] = how, sentence

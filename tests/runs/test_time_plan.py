@@ -51,6 +51,24 @@ def test_a_run_that_stops_by_itself_is_planned_to_where_it_can_first_stop() -> N
     assert last_step(config(steps="auto", max_steps=30, evaluate_every=5)) == 30
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"lr": "10%"}, 100),
+        ({"lr": "11%"}, 95),  # far enough after 91, and evaluated every 5
+        ({"lr": "10%", "warmup": 100}, 150),
+        ({"lr": "1%"}, 40),  # it never comes so far
+        ({"lr": "5e-4"}, 40),  # who knows without the model
+        ({"lr": "10%", "optimiser": "SGD"}, 40),
+        ({"lr": "10%", "method": "directional"}, 40),
+    ],
+)
+def test_at_a_low_rate_it_can_first_stop_when_the_word_can_have_moved(
+    settings: dict[str, Any], expected: int
+) -> None:
+    assert last_step(config(steps="auto", max_steps=500, evaluate_every=5, **settings)) == expected
+
+
 def timed_progress(notes: Notes, only: TrainConfig, *foretold: Any) -> TimedProgress:
     timed = TimedProgress(notes, *foretold)
     timed.config = only
@@ -68,6 +86,37 @@ def test_where_the_end_is_open_the_plan_tells_both_ends(clock: Clock) -> None:
         "at least 3 min to go, at most 38 min: "
         "measuring 16 s, learning 3 min (to step 80, at most 1000)"
     ]
+
+
+def test_an_end_that_is_known_better_after_the_first_plan_is_told(clock: Clock) -> None:
+    """As that of a run which has found its rate."""
+    notes = Notes()
+    timed = timed_progress(
+        notes, config(steps="auto", max_steps=1000, evaluate_every=10, lr="auto", preview=())
+    )
+    timed.phase("measuring which timesteps move <cat>")
+    clock.now = 4.0
+    timed.advance(4, 20)
+    assert "(to step 80, at most 1000)" in notes.lines[0]
+    timed.soonest = 510
+    timed.phase("learning <cat>")
+    for step in range(1, 11):
+        clock.now += 2.0 + FORWARD * SAMPLES / 10
+        timed.advance(step, 1000)
+    (told,) = notes.lines[1:]
+    assert "(to step 510, at most 1000)" in told
+
+
+def test_a_run_tells_when_it_can_first_stop_at_a_low_rate(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    notes, out = Notes(), tmp_path / "run"
+    settings = {"steps": "auto", "lr": 0.01, "evaluate_every": 1, "patience": 1, "max_steps": 40}
+    learn(base, pictures, out, progress=notes, **settings)
+    plans = [line for line in notes.lines if "to go" in line]
+    steps = [int(line.partition("to step ")[2].partition(",")[0]) for line in plans]
+    (stopped,) = (line for line in notes.lines if "stopped at step" in line)
+    assert 8 < steps[0] <= int(stopped.partition("at step ")[2].partition(":")[0])
 
 
 def test_whoever_shows_the_time_himself_is_told_it_and_there_is_no_note(clock: Clock) -> None:

@@ -21,10 +21,9 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
 from pseudoword.training import early_stopping, loop, loss
 from pseudoword.training.batches import batch, fixed
-from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss
+from pseudoword.training.early_stopping import FAR, EvaluationHistory, EvaluationLoss
 from pseudoword.training.initialisation import begin
 from pseudoword.training.learning_rate_finder import STEPS, choose_rate, find_learning_rate
-from pseudoword.training.state import FAR
 
 
 def evaluations(losses: list[float], held_out: list[float] | None = None) -> EvaluationHistory:
@@ -140,6 +139,7 @@ def test_at_a_low_rate_it_waits_until_the_word_can_have_moved(
     assert slow.way(needed) == pytest.approx(0.02 * needed / unit)
     slow.step = needed - 1
     assert not slow.may_settle
+    assert slow.far_at == needed
     hopeless = train_state(family, pictures, steps=needed - 1, lr=0.02)
     assert hopeless.may_settle, "it could not become another word in all of its steps"
     assert train_state(family, pictures, steps=1000, lr=0.02, optimiser="SGD").may_settle

@@ -55,11 +55,12 @@ def test_a_training_waits_runs_and_leaves_a_word(
 def test_a_word_that_stopped_by_itself_is_ready_and_a_note_says_why(
     queue: Queue, data_set: str, settings: dict[str, Any]
 ) -> None:
-    by_itself = {"steps": "auto", "evaluate_every": 5, "patience": 1}
+    by_itself = {"steps": "auto", "evaluate_every": 5, "patience": 1, "lr": 0.004}
     job = queue.submit(data_set, "<cat>", **settings | by_itself)
-    assert job.soonest < job.total
+    assert job.soonest == 40
     train(queue, job.id)
     job = queue.job(job.id)
+    assert 40 < job.soonest <= job.step < job.total, "the rate is too low to stop so early"
     assert (job.state, job.sentence) == ("done", "<cat> is ready.")
     assert [note for note in job.notes if "<cat> stopped at step" in note]
 

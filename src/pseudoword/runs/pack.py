@@ -15,9 +15,10 @@ from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.runs.finish import Trained, finish
 from pseudoword.runs.interrupt import stopped
 from pseudoword.runs.planned import Options, PlannedRun
-from pseudoword.runs.run import Run, begin, evaluate, measure, prompts_of_run
+from pseudoword.runs.run import Run, begin, evaluate, measure, prompts_of_run, soonest
 from pseudoword.runs.setup import Setup, set_up
 from pseudoword.runs.tally import Tally
+from pseudoword.runs.time_plan import TimedProgress, last_step
 from pseudoword.text import listed
 from pseudoword.training import encoded_prompts, nested_rows
 from pseudoword.training.early_stopping import EvaluationLoss
@@ -59,7 +60,7 @@ class Pack:
         size: int,
         tally: Tally,
         options: Options,
-        progress: Progress,
+        progress: TimedProgress,
         more: More,
         told: Callable[[], int | None] = lambda: None,
     ) -> None:
@@ -221,13 +222,25 @@ class Pack:
 
     def _begin(self, setups: Sequence[tuple[PlannedRun, Setup]]) -> list[tuple[PlannedRun, Run]]:
         """Measure what the settings leave to be measured, and make the states before step 1."""
-        begun = []
+        possible, begun = [], []
+        for planned, setup in setups:
+            with self._blamed_on(planned):
+                self._tell_soonest(planned, soonest(setup))
+                possible.append((planned, setup))
         for planned, setup in self._together(
-            setups, lambda some: measure(self._family, some, self._progress)
+            possible, lambda some: measure(self._family, some, self._progress)
         ):
             with self._blamed_on(planned):
-                begun.append((planned, begin(self._family, setup, planned.progress)))
+                run = begin(self._family, setup, planned.progress)
+                self._tell_soonest(planned, last_step(run.config, run.state.far_at))
+                begun.append((planned, run))
         return begun
+
+    def _tell_soonest(self, planned: PlannedRun, step: int) -> None:
+        """Tell the step after which a word ends, or may end first."""
+        self._progress.soonest = step  # used where there is one run only
+        if self._tally.each is not None:
+            self._tally.each.soonest(planned.folder.path, step)
 
     def _resume(self, begun: Sequence[tuple[PlannedRun, Run]]) -> list[ActiveRun]:
         """Load the checkpoints of those that have one, and let all take part in training."""

@@ -14,6 +14,7 @@ from pseudoword.report import charts
 from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
 from pseudoword.runs.setup import Setup
+from pseudoword.runs.time_plan import last_step
 from pseudoword.text import listed, public
 from pseudoword.training import early_stopping, importance, joint_words
 from pseudoword.training.batches import fixed
@@ -97,12 +98,9 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
     An `auto` learning rate is found before, unless the folder has it.
     """
     config, data = setup.config, setup.data
-    method = methods.begin(setup.start, config)
-    if config.lr is AUTO:
-        rates = _found_rate(family, setup, progress)
-    else:
-        rates = config.lr.absolute(method.rate_unit)
-    state = TrainState.begin(data, method, Schedule.of(config, rates))
+    rates, state = _state(
+        setup, _found_rate(family, setup, progress) if config.lr is AUTO else config.lr
+    )
     _note_short_way(config, state, progress)
     unseen = replace(data, pictures=setup.held_out)
     samples = fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else []
@@ -115,6 +113,20 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
         samples,
         held_out,
     )
+
+
+def _state(setup: Setup, lr: Rates) -> tuple[Rates, TrainState]:
+    """The rates without percentages, and the state before the first step."""
+    method = methods.begin(setup.start, setup.config)
+    rates = lr.absolute(method.rate_unit)
+    return rates, TrainState.begin(setup.data, method, Schedule.of(setup.config, rates))
+
+
+def soonest(setup: Setup) -> int:
+    """The step after which it ends, or may end first; with a rate that is still to be found, that
+    may turn out to be a later one."""
+    lr = setup.chosen.lr if setup.config.lr is AUTO else setup.config.lr
+    return last_step(setup.config, 0 if lr is None else _state(setup, lr)[1].far_at)
 
 
 def _note_short_way(config: TrainConfig, state: TrainState, progress: Progress) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO, USUAL_SAMPLER_STEPS
 from pseudoword.config.prompt_lines import PromptLine
+from pseudoword.methods import METHODS
 from pseudoword.progress import PassedOn, Progress, is_watched
 from pseudoword.text import duration
-from pseudoword.training import importance, learning_rate_finder
-from pseudoword.training.early_stopping import SAMPLES, earliest_stop
+from pseudoword.training import importance, learning_rate_finder, optimisers
+from pseudoword.training.early_stopping import SAMPLES, earliest_stop, far_at
+from pseudoword.training.rate_schedules import Schedule
 
 FORWARD = 1 / 3
 """Time of a sample without its backward pass, relative to a training sample."""
@@ -37,6 +39,8 @@ class TimedProgress(PassedOn):
 
     config: TrainConfig | None = None
     """the settings of the only run; None where there are none yet, or several"""
+    soonest: int | None = None
+    """the step after which that ends, or may end first; None as long as only settings tell it"""
 
     def __init__(
         self, inner: Progress, foretold: Callable[[float, float], None] | None = None
@@ -48,7 +52,7 @@ class TimedProgress(PassedOn):
         self._part, self._began = "", time.perf_counter()
         self._first: tuple[int, float] | None = None
         """of the phase: what was done when it first told, and when that was"""
-        self._sample_seconds, self._warm = 0.0, False
+        self._sample_seconds, self._warm, self._planned_to = 0.0, False, 0
 
     def phase(self, text: str) -> None:
         """Another part begins, or one goes on."""
@@ -93,44 +97,60 @@ class TimedProgress(PassedOn):
             self._warm = True
             before = self._sample_seconds
             seconds = (now - self._first[1]) / ((done - self._first[0]) * samples)
-            still_long = done < last_step(config)
-            if still_long and not before / WRONG < seconds < before * WRONG:
+            end = self._end_of(config)
+            as_planned = before / WRONG < seconds < before * WRONG and end == self._planned_to
+            if done < end and not as_planned:
                 self._plan(done, seconds, config)
 
     def _plan(self, done: int, sample_seconds: float, config: TrainConfig) -> None:
         """Tell how long what is left will take."""
-        self._sample_seconds = sample_seconds
-        left = samples_left(config, self._part, done, last_step(config))
-        most = sample_seconds * sum(
-            samples_left(config, self._part, done, config.total_steps).values()
-        )
+        self._sample_seconds, self._planned_to = sample_seconds, self._end_of(config)
+        end, total = self._planned_to, config.total_steps
+        left = samples_left(config, self._part, done, end)
+        most = sample_seconds * sum(samples_left(config, self._part, done, total).values())
         seconds = {part: samples * sample_seconds for part, samples in left.items()}
         if self._foretold:
             self._foretold(sum(seconds.values()), most)
             return
         if not seconds:
             return
+        steps = f" (to step {end}" + (f", at most {total})" if end < total else ")")
         parts = ", ".join(
-            f"{part} {duration(spent)}{_steps(config) if part == LEARNING else ''}"
+            f"{part} {duration(spent)}{steps if part == LEARNING else ''}"
             for part, spent in seconds.items()
         )
         about = duration(sum(seconds.values()))
-        if last_step(config) < config.total_steps:
+        if end < total:
             self._note_time(f"at least {about} to go, at most {duration(most)}: {parts}")
         else:
             self._note_time(f"about {about} to go: {parts}")
 
-
-def _steps(config: TrainConfig) -> str:
-    steps, most = last_step(config), config.total_steps
-    return f" (to step {steps}" + (f", at most {most})" if steps < most else ")")
+    def _end_of(self, config: TrainConfig) -> int:
+        return last_step(config) if self.soonest is None else self.soonest
 
 
-def last_step(config: TrainConfig) -> int:
-    """The step at which the run ends, or may end first."""
+def last_step(config: TrainConfig, far: int | None = None) -> int:
+    """The step at which the run ends, or may end first.
+
+    Args:
+        config: the settings of the run.
+        far: `TrainState.far_at`. None: as far as that is known without a model.
+    """
     if config.steps is not AUTO:
         return config.total_steps
-    return min(earliest_stop(config.evaluate_every, config.patience), config.total_steps)
+    if far is None:
+        far = _far_at(config)
+    return min(earliest_stop(config.evaluate_every, config.patience, far), config.total_steps)
+
+
+def _far_at(config: TrainConfig) -> int:
+    """`TrainState.far_at` where the rates are percentages, which need no model; else 0."""
+    if config.lr is AUTO or not all(rate.percent for rate in config.lr.each):
+        return 0
+    own = METHODS[config.method].has_own_optimiser()
+    if own or not optimisers.steps_by_rate(config.optimiser):
+        return 0
+    return far_at(Schedule.of(config, config.lr.absolute(1.0)), 1.0, config.total_steps)
 
 
 def samples_left(config: TrainConfig, part: str, done: int, end: int) -> dict[str, float]:

@@ -6,7 +6,7 @@ loss falls smoothly.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -36,9 +36,33 @@ WORSE = 0.1
 """Overfitting: the loss on held-out pictures rose again by this fraction of what it had fallen."""
 
 
-def earliest_stop(evaluate_every: int, patience: int) -> int:
-    """The first step at which a run may stop."""
-    return evaluate_every * max(patience, EARLIEST)
+FAR = 10
+"""A run also waits until a number can have moved so many times its usual size. Words that are
+learned in few steps at a high rate and in many at a low one are as good from there on."""
+
+ROUNDED = 1e-6
+"""A sum of rates is rounded: a hundred of 10 % are to be 10."""
+
+
+def earliest_stop(evaluate_every: int, patience: int, far: int = 0) -> int:
+    """The first step at which a run may stop; `far` is that from which a number can be `FAR`."""
+    return evaluate_every * max(patience, EARLIEST, math.ceil(far / evaluate_every) if far else 0)
+
+
+def far_at(schedule: Callable[[int], float], usual: float, steps: int) -> int:
+    """The step from which on a number can have moved `FAR`; 0 if it cannot in so many steps.
+
+    Args:
+        schedule: step, counted from 0 -> learning rate, which is how far a number moves in it.
+        usual: the usual size of a number.
+        steps: of the whole run.
+    """
+    way = 0.0
+    for step in range(steps):
+        way += schedule(step)
+        if way >= (FAR - ROUNDED) * usual:
+            return step + 1
+    return 0
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,11 @@ def rate_of_its_own(name: str) -> bool:
     return rate is not None and rate.default in (1, 1.0)
 
 
+def steps_by_rate(name: str) -> bool:
+    """Whether each step of this optimiser moves a number by about the rate, as Adam's do."""
+    return "adam" in name.rpartition(".")[2].lower()
+
+
 def clip(
     parameters: Sequence[nn.Parameter], norm: float, value: float, scale: float, words: int = 1
 ) -> tuple[Tensor, Tensor]:

@@ -12,17 +12,13 @@ from pseudoword.config import Hyperparameters
 from pseudoword.methods import Method
 from pseudoword.training import optimisers
 from pseudoword.training.batches import TrainingData
-from pseudoword.training.early_stopping import EvaluationHistory
+from pseudoword.training.early_stopping import EvaluationHistory, far_at
 
 LATENESS = 3
 """With an unknown last step, the learning rate cannot fall to zero. Instead, the word is the mean
 of the rows of all steps, with weights that grow as this power of the step (polynomial-decay
 averaging: Shamir and Zhang 2013, arXiv 1212.1824, section 4). Mostly, the last half of the steps
 counts."""
-
-FAR = 10
-"""Early stopping waits until a number can have moved so many times its usual size. Words that are
-learned in few steps at a high rate and in many at a low one are as good from there on."""
 
 
 @dataclass
@@ -98,14 +94,22 @@ class TrainState:
 
         Only Adam's steps are about as long as the rate; of other optimisers it is infinite.
         """
-        if "adam" not in type(self.optimiser).__name__.lower():
+        if not optimisers.steps_by_rate(type(self.optimiser).__name__):
             return math.inf
         return sum(map(self.schedule, range(steps))) / self.method.rate_unit
 
     @property
+    def far_at(self) -> int:
+        """The step from which on the word can have become another one; 0 if that is unknown, or
+        it never can."""
+        if not optimisers.steps_by_rate(type(self.optimiser).__name__):
+            return 0
+        return far_at(self.schedule, self.method.rate_unit, self.total_steps)
+
+    @property
     def may_settle(self) -> bool:
         """Whether the word has had the way to become another one, if it ever has it."""
-        return self.way(self.step) >= FAR or self.way(self.total_steps) < FAR
+        return self.step >= self.far_at
 
     def word(self) -> dict[str, Tensor]:
         """The learned word at this step: a copy of its rows, `[n, width]` per text encoder."""

@@ -61,7 +61,7 @@ def job_of(files: JobFiles, library: Library) -> Job:
     names = about.get("pictures", {})
     entries = last_entries(files.workspace.place("runs", files.name) / LOG)
     total = int(about.get("total", 0))
-    soonest = int(about.get("soonest", total))
+    soonest = int(progress.get("soonest", about.get("soonest", total)))  # the run knows better
     return Job(
         id=files.name,
         tokens=tokens,

@@ -15,10 +15,11 @@ MOST_NOTES = 200
 
 
 class FileProgress:
-    """A `Progress` that writes `{"began", "phase", "done", "total", "ends", "notes"}` to a file.
+    """A `Progress` that writes how far it is to a file.
 
-    `done` and `total` are those of the phase; `ends` is when it ends, or may first, and at the
-    latest, in seconds since 1970. It never raises: no training fails for it.
+    That has `{"began", "phase", "done", "total", "ends", "soonest", "notes"}`. `done` and `total`
+    are those of the phase; `ends` is when it ends, or may first, and at the latest, in seconds
+    since 1970; `soonest` the step after which it may. It never raises: no training fails for it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,6 +52,11 @@ class FileProgress:
         """It ends in so many seconds; the last one counts."""
         now = time.time()
         self._told["ends"] = [now + least_s, now + most_s]
+        self._write()
+
+    def soonest(self, step: int) -> None:
+        """It ends after this step, or may end first; the last one counts."""
+        self._told["soonest"] = step
         self._write()
 
     def _write(self) -> None:

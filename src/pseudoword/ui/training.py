@@ -168,6 +168,10 @@ class TrainingPack:
         """The user should know this of one word."""
         self._trainings[run].progress.note(text)
 
+    def soonest(self, run: Path, step: int) -> None:
+        """The step after which one word ends, or may end first."""
+        self._trainings[run].progress.soonest(step)
+
     def ended(self, run: Path, how: Ending, sentence: str) -> None:
         """A word has left the pack."""
         if how == "stopped":
