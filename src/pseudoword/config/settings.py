@@ -1,5 +1,6 @@
 """What all settings share: how they are checked, and how a mistake in them is told."""
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Number
@@ -212,5 +213,5 @@ def _written(name: str, value: object) -> str:
 
 def group_of(kind: type[Settings], field: str) -> str:
     """The heading under which `field` of `kind` is shown: that of the class which declares it."""
-    owner = next(c for c in kind.__mro__ if field in vars(c).get("__annotations__", {}))
+    owner = next(c for c in kind.__mro__ if field in inspect.get_annotations(c))
     return str(owner.heading)  # type: ignore[attr-defined]
