@@ -8,7 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar, get_args, get_type_hints
 
@@ -171,16 +171,10 @@ def _usual_modes() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _float32_by_default() -> Iterator[None]:
-    import torch
+def _float32_by_default() -> AbstractContextManager[None]:
+    from pseudoword.models.loading.loaders import float32_by_default
 
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+    return float32_by_default()
 
 
 _usual_dtype = ProcessWide(_float32_by_default)

@@ -1,8 +1,9 @@
 """A program of somebody else's around a run: its settings, and its threads, change no number."""
 
+import threading
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from support import learn
 
 from pseudoword import generate
+from pseudoword.in_python import for_python
+from pseudoword.models.loading.loaders import using_loaders
 from pseudoword.runs.finish import Trained
 
 
@@ -89,3 +92,22 @@ def test_words_are_learned_and_drawn_in_several_threads_as_in_one(
         assert also == picture
     assert torch.get_default_dtype() is torch.float32
     assert warnings.filters == filters
+
+
+def test_a_call_from_python_leaves_the_precision_of_a_model_that_another_thread_loads() -> None:
+    began, loads = threading.Event(), threading.Event()
+
+    @for_python
+    def call() -> None:
+        began.set()
+        loads.wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        called = pool.submit(call)
+        began.wait()
+        with using_loaders(), default_precision(torch.bfloat16):  # as transformers loads
+            loads.set()
+            wait([called], timeout=0.2)
+            assert torch.get_default_dtype() is torch.bfloat16
+        called.result()
+    assert torch.get_default_dtype() is torch.float32

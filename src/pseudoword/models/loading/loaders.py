@@ -10,29 +10,42 @@ _alone = RLock()
 
 
 @contextmanager
+def float32_by_default() -> Iterator[None]:
+    """While open, torch's default precision is float32, whatever the process has.
+
+    It waits for a thread that loads: that has a precision of its own, and would get this one.
+    """
+    with _alone:
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        with _alone:
+            torch.set_default_dtype(usual)
+
+
+@contextmanager
 def using_loaders() -> Iterator[None]:
     """While open, no other thread of ours loads, and the libraries show no progress bars.
 
     While they load, they change what holds for the whole process, such as torch's default
-    precision: two at once get each other's, and leave it so. It is float32 at first, whatever the
-    process has, for what a model makes itself.
+    precision: two at once get each other's, and leave it so. It is float32 at first, for what a
+    model makes itself.
     """
     import diffusers.utils.logging
     import transformers.utils.logging
 
-    with _alone:
+    with _alone, float32_by_default():
         shown = [
             library
             for library in (diffusers.utils.logging, transformers.utils.logging)
             if library.is_progress_bar_enabled()
         ]
-        usual = torch.get_default_dtype()
         for library in shown:
             library.disable_progress_bar()
-        torch.set_default_dtype(torch.float32)
         try:
             yield
         finally:
-            torch.set_default_dtype(usual)
             for library in shown:
                 library.enable_progress_bar()
