@@ -81,6 +81,18 @@ def test_a_list_is_read_as_kohyas_scripts_write_it(folder: Path) -> None:
     assert (listed_caption(a), listed_caption(b)) == ("on a sofa, old", "at sea")
 
 
+@pytest.mark.parametrize("place", [".", ".."])
+def test_kohyas_paths_may_be_those_of_another_place(place: str, folder: Path) -> None:
+    theirs = {
+        "C:\\img\\train\\a.png": {"caption": "of Windows"},
+        "/data/train/b": {"caption": "of Linux"},
+        "/data/other/a.png": {"caption": "another folder's"},
+    }
+    (folder / place / "meta_lat.json").write_text(json.dumps(theirs))
+    assert listed_caption(folder / "a.png") == "of Windows"
+    assert listed_caption(folder / "b.png") == "of Linux"
+
+
 @pytest.mark.parametrize("damaged", [b"{", b"\xff", b"[" * 100_000, b"9" * 9000])
 def test_a_damaged_list_of_kohyas_scripts_is_told(damaged: bytes, folder: Path) -> None:
     (folder / "meta_cap.json").write_bytes(damaged)

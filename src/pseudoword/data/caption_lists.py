@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -85,15 +86,27 @@ def _current(file: Path) -> Mapping[str, str]:
 @lru_cache(maxsize=8)
 def _read(file: Path, _changed: int, _nbytes: int) -> Mapping[str, str]:
     """Picture -> caption, of the lines that have both. A list is read again when it has changed."""
-    found = {}
+    found: dict[str, str] = {}
+    moved: dict[str, str] = {}
     data = read_regular(file, LARGEST_NBYTES, PictureError).removeprefix(b"\xef\xbb\xbf")
     for row in _ROWS[file.suffix](data, file):
         name, text = _first(row, PICTURES), _first(row, TEXTS)
         if THEIRS in row:
             text = _tagged(text, row.get("tags"))
-        if name is not None and text is not None:
-            found[_known_as(file.parent / name)] = text.encode(errors="replace").decode()
-    return found
+        if name is None or text is None:
+            continue
+        text = text.encode(errors="replace").decode()
+        found[_known_as(file.parent / name)] = text
+        for place in _from_elsewhere(name, file.parent) if THEIRS in row else ():
+            moved.setdefault(_known_as(place), text)
+    return moved | found
+
+
+def _from_elsewhere(name: str, folder: Path) -> list[Path]:
+    """Where a picture may be that a list of kohya's scripts in `folder` names by a path from the
+    place where they ran, perhaps on Windows: its own folder has the same name here."""
+    *_, inner, own = ("", "", *re.split(r"[/\\]", name))
+    return [place / inner / own for place in (folder.parent, folder)] if inner else []
 
 
 def _tagged(caption: str | None, tags: object) -> str | None:
