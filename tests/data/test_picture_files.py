@@ -73,13 +73,22 @@ def test_a_folder_of_kohya_s_folders_stands_for_the_pictures_in_them(tmp_path: P
     made(tmp_path, "10_my cat/a.png", "10_my cat/a.caption", "3_it/b.png", "log/c.png")
     names, notes = found(tmp_path)
     assert names == ["a.png", "b.png"]
-    assert (
-        "the pictures in 10_my cat, 3_it. All of them are used equally often; the numbers" in notes
-    )
+    assert "in 10_my cat, 3_it, each of them as often as the numbers in these names say" in notes
     assert "not searched: log" in notes
     names, notes = found(made(tmp_path, "own.png"))
     assert names == ["own.png"]
     assert "not searched: 10_my cat, 3_it, log" in notes
+
+
+def test_repeats_are_those_of_folders_that_are_found(tmp_path: Path) -> None:
+    made(tmp_path, "10_a/a.png", "3_b/b.png", "0_c/c.png", "2024_d/d.png", "_e/e.png")
+    pictures = picture_files.find([tmp_path])
+    assert [p.name for p in pictures] == ["a.png", "b.png"]
+    assert picture_files.repeats([tmp_path], pictures) == [10, 3]
+    assert picture_files.repeats([tmp_path / "10_a", tmp_path], pictures) == [1, 3]
+    assert picture_files.repeats(pictures, pictures) == [1, 1]
+    (tmp_path / "3_b").rename(tmp_path / "010_b")
+    assert "in 010_b, 10_a, each of them equally often" in found(tmp_path)[1]
 
 
 def test_a_folder_of_other_folders_names_them(tmp_path: Path) -> None:

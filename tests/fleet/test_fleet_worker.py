@@ -87,7 +87,9 @@ def test_a_job_is_learned_without_the_files_it_was_made_of(
     folder = tmp_path / "words"
     (folder / "toy" / "10_toy").mkdir(parents=True)
     for path in pictures.iterdir():
-        (folder / "toy" / "10_toy" / path.name).write_bytes(path.read_bytes())
+        place = folder / "toy" / ("3_toy" if path.name == "1.png" else "10_toy")
+        place.mkdir(exist_ok=True)
+        (place / path.name).write_bytes(path.read_bytes())
     (folder / "toy" / "10_toy" / "0.txt").write_text("a red thing on a <hat>")
     mask = Image.new("L", (48, 40), "white")
     mask.save(folder / "toy" / "10_toy" / "0-mask.png")

@@ -164,7 +164,7 @@ def test_a_finished_run_says_that_its_pictures_have_changed(
     change(pictures)
     notes = Notes()
     assert learn(base, pictures, done.folder, steps=1, progress=notes).seconds == 0
-    said = f"{done.folder} was learned from other, more or fewer pictures, masks or captions than"
+    said = f"{done.folder} was learned from other, more or fewer pictures, repeats, masks or"
     assert any(line.startswith(said) for line in notes.lines) == told
 
 
@@ -254,6 +254,33 @@ def test_evaluations_on_other_pictures_do_not_count(
     assert done.concept.provenance["steps"] == "6"
 
 
+def test_repeats_are_of_what_a_run_learns_from(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "both" / "4_a", tmp_path / "both" / "2_b"
+    for i, path in enumerate(sorted(pictures.iterdir())):
+        place = second if i else first
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    unbroken = word(learn(base, tmp_path / "both", tmp_path / "unbroken"))
+    with monkeypatch.context() as patch:
+        stop_at(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            learn(base, tmp_path / "both", tmp_path / "run")
+    first = first.rename(first.with_name("2_a"))
+    with pytest.raises(RunFolderError, match="other, more or fewer pictures, repeats"):
+        learn(base, tmp_path / "both", tmp_path / "run")
+    equal = word(learn(base, tmp_path / "both", tmp_path / "equal"))
+    first, second = first.rename(first.with_name("7_a")), second.rename(second.with_name("7_b"))
+    assert word(learn(base, tmp_path / "both", tmp_path / "also equal")) == equal != unbroken
+    first, second = first.rename(first.with_name("4_a")), second.rename(second.with_name("2_b"))
+    assert word(learn(base, tmp_path / "both", tmp_path / "run")) == unbroken
+    notes = Notes()
+    second.rename(second.with_name("3_b"))
+    assert learn(base, tmp_path / "both", tmp_path / "run", progress=notes).seconds == 0
+    assert any("other, more or fewer pictures, repeats" in line for line in notes.lines)
+
+
 def test_an_error_about_a_deleted_picture_says_where_the_word_is(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +299,7 @@ def test_an_error_about_a_deleted_picture_says_where_the_word_is(
     notes = Notes()
     done = learn(base, pictures, out, allow_changes=True, progress=notes)
     assert done.concept.provenance["steps"] == "6"
-    change = "other, more or fewer pictures, crops, masks or captions"
+    change = "other, more or fewer pictures, repeats, crops, masks or captions"
     assert f"from here on, {change}" in notes.lines
     assert done.concept.provenance["changed"] == f"step 4: {change}"
     for path in pictures.iterdir():

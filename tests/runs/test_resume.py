@@ -181,7 +181,7 @@ def test_other_settings_or_pictures_are_refused_and_nothing_is_overwritten(
         run(base, pictures, templated, template=str(lines))
 
     (pictures / "0.png").write_bytes((pictures / "1.png").read_bytes())
-    with pytest.raises(RunFolderError, match="begun with other, more or fewer pictures, crops"):
+    with pytest.raises(RunFolderError, match="begun with other, more or fewer pictures, repeats"):
         run(base, pictures, half)
     stray = tmp_path / "stray"
     stray.mkdir()

@@ -1,9 +1,16 @@
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
+from PIL import Image
+from support import train_state
 
+from pseudoword.models.family import Family
+from pseudoword.training.batches import batch
 from pseudoword.training.sampling import StepSamples, sample_step
 from pseudoword.training.timestep_sampling import Timesteps
 
@@ -78,6 +85,26 @@ def test_a_step_keeps_to_one_shape_and_all_pictures_are_seen_equally_often() -> 
     assert seen == dict.fromkeys(range(6), 12)
     assert all(Counter(order[i : i + 6]) == {SQUARE: 3, WIDE: 2, TALL: 1} for i in range(0, 24, 6))
     assert order[:6] != order[6:12]
+
+
+@pytest.mark.parametrize("crop", ["centre", "buckets"])
+def test_pictures_have_turns_as_their_repeats_say(
+    crop: str, family: Family, tmp_path: Path
+) -> None:
+    for name, size in {"a": (64, 64), "b": (64, 64), "c": (128, 64)}.items():
+        Image.effect_noise(size, 90).convert("RGB").save(tmp_path / f"{name}.png")
+    state = train_state(
+        family, tmp_path, templates=["[filewords]"], picture_settings={"crop": crop}, batch=1
+    )
+    a, b, c = state.data.pictures
+
+    def seen(*repeats: int) -> list[str]:
+        pictures = [replace(p, repeats=n) for p, n in zip((a, b, c), repeats, strict=True)]
+        data = replace(state.data, pictures=pictures)
+        return [batch(family, [data], step).prompts[0][-1] for step in range(12)]
+
+    assert Counter(seen(6, 2, 4)) == {"a": 6, "b": 2, "c": 4}
+    assert seen(7, 7, 7) == seen(1, 1, 1)
 
 
 def test_what_else_is_drawn_does_not_depend_on_crops() -> None:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 _STEPS = "--steps counts steps, of --batch pictures each"
-_EQUAL = "all pictures are used equally often, and --steps says for how long"
+_REPEATS = (
+    "--steps says for how long; where some pictures are to be used more often, put folders called "
+    "such as 10_cat and 3_dog into the folder of PICTURES"
+)
 _ATTENTION = "torch's own fast attention is always used"
 _ENCODED = "pictures are encoded once, before the first step, and kept on disk"
 _CAPTIONS = "captions in .txt and .caption files are found by themselves, or else in metadata.jsonl"
@@ -54,7 +57,7 @@ _NAMES: Mapping[str, str] = {
         "--init takes words, and embedding files, too"
     ),
     # pictures
-    "repeats dataset_repeats num_repeats balancing": _EQUAL,
+    "repeats dataset_repeats num_repeats balancing": _REPEATS,
     "center_crop": "it is the default, --crop centre",
     "random_crop enable_crop_jitter": "it is --crop random",
     "enable_bucket aspect_ratio_bucketing aspect_ratio_buckets min_bucket_reso max_bucket_reso "

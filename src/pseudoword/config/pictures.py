@@ -33,8 +33,9 @@ SYSTEM_FOLDERS = {
 }
 """Folders that operating systems and storage devices put beside pictures."""
 
-REPEATS = re.compile(r"\d+_(?=.)")
-"""How the name of a folder begins that is called as kohya's scripts want it: `REPEATS_NAME`."""
+REPEATS = re.compile(r"0*([1-9]\d{0,2})_(?=.)")
+"""How the name of a folder begins that is called as kohya's scripts want it: `REPEATS_NAME`. A year
+is no number of repeats."""
 
 
 class PictureSettings(Settings):

@@ -240,7 +240,8 @@ def fingerprint(paths: Sequence[Path], settings: PictureSettings) -> str:
     be read counts as such: a run may go on without it.
     """
     mask_files = picture_files.mask_files(paths) if settings.mask == "file" else {}
-    digest = hashlib.sha256()
+    repeats = picture_files.repeats(settings.pictures, paths)
+    digest = hashlib.sha256(repr(repeats).encode() if len({*repeats}) > 1 else b"")
     for path in paths:
         caption = picture_files.caption_files(path)[:1]
         for file in (path, *mask_files.get(path, ())[:1], *caption):

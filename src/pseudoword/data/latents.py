@@ -49,6 +49,8 @@ class EncodedPicture:
     """the picture's own caption"""
     identity: str
     """`Example.identity`"""
+    repeats: int = 1
+    """how often it is used beside others"""
 
 
 def encode(

@@ -49,8 +49,9 @@ def find(pictures: Sequence[Path], note: Note = lambda _text: None) -> list[Path
     """Find the picture files, in a stable order.
 
     A folder with no pictures of its own, but with folders called as kohya's scripts want them
-    (`10_cat`), stands for the pictures in those. Other folders inside it are not searched. Masks
-    and captions are left out, also where a shell's `folder/*` names them.
+    (`10_cat`), stands for the pictures in those, used as often as `repeats` says. Other folders
+    inside it are not searched. Masks and captions are left out, also where a shell's `folder/*`
+    names them.
 
     Args:
         pictures: a folder, or several files.
@@ -72,6 +73,20 @@ def find(pictures: Sequence[Path], note: Note = lambda _text: None) -> list[Path
             f"used as pictures, because no picture has them as its mask: {listed(lone, MAX_LISTED)}"
         )
     return kept
+
+
+def repeats(given: Sequence[Path], pictures: Sequence[Path]) -> list[int]:
+    """How often each of the `pictures` is used beside the others.
+
+    Of pictures that `find` has found in a folder such as `10_cat`, inside one of those `given`, it
+    is the number in its name; of all others it is 1.
+    """
+    named = [REPEATS.match(path.absolute().parent.name) for path in pictures]
+    outer = {path.absolute() for path in given}
+    return [
+        int(name[1]) if name and not outer & {path.absolute(), path.absolute().parent} else 1
+        for path, name in zip(pictures, named, strict=True)
+    ]
 
 
 def mask_files(pictures: Sequence[Path]) -> dict[Path, list[Path]]:
@@ -115,14 +130,16 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
     _note_other_files(folder, files, pictures, note)
     if hidden:
         note(f"{folder}: hidden by the dot before their names: {listed(hidden, MAX_LISTED)}")
-    repeats = [] if pictures else [p for p in folders if REPEATS.match(p.name)]
-    unsearched = [p.name for p in folders if p not in repeats]
-    if repeats:
+    repeated = [] if pictures else [p for p in folders if REPEATS.match(p.name)]
+    unsearched = [p.name for p in folders if p not in repeated]
+    if repeated:
+        names = [p.name for p in repeated]
+        equal = len({int(name.partition("_")[0]) for name in names}) == 1
+        how_often = "equally often" if equal else "as often as the numbers in these names say"
         note(
-            f"{folder}: using the pictures in {listed([p.name for p in repeats], MAX_LISTED)}. All "
-            "of them are used equally often; the numbers of repeats are ignored"
+            f"{folder}: using the pictures in {listed(names, MAX_LISTED)}, each of them {how_often}"
         )
-        pictures = [picture for inner in repeats for picture in _pictures_in(inner, note)]
+        pictures = [picture for inner in repeated for picture in _pictures_in(inner, note)]
     if not pictures:
         hint = f", and its folders are not searched: {listed(unsearched, MAX_LISTED)}. Give those"
         raise PictureError(

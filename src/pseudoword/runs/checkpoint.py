@@ -34,7 +34,7 @@ LARGEST_NBYTES = 2**31
 """A larger checkpoint is not read."""
 
 SOURCES = {
-    "pictures": "other, more or fewer pictures, crops, masks or captions",
+    "pictures": "other, more or fewer pictures, repeats, crops, masks or captions",
     "template": "another template",
     "words": "other words beside it (--words)",
     "base": "another base model",

@@ -276,8 +276,8 @@ def _note_other_pictures(one: PlannedRun, way: str) -> None:
     now = examples.fingerprint(one.paths, one.config)
     if before not in (None, now):
         one.progress.note(
-            f"{one.folder.path} was learned from other, more or fewer pictures, masks or captions "
-            f"than there are now; {way} to learn it again"
+            f"{one.folder.path} was learned from other, more or fewer pictures, repeats, masks or "
+            f"captions than there are now; {way} to learn it again"
         )
 
 

@@ -11,7 +11,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.config.word import NewWord
-from pseudoword.data import captions, examples, image_quality, latents
+from pseudoword.data import captions, examples, image_quality, latents, picture_files
 from pseudoword.data.examples import CropSizes
 from pseudoword.data.latents import EncodedPicture
 from pseudoword.data.prompt_checks import (
@@ -139,8 +139,11 @@ def _checksums(
     others: Sequence[Concept],
 ) -> dict[str, str]:
     """A checksum for each of `checkpoint.SOURCES` that there is."""
+    learned_from = "".join(p.identity for p in pictures)
+    if len({p.repeats for p in pictures}) > 1:
+        learned_from += repr([p.repeats for p in pictures])
     found = {
-        "pictures": hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest(),
+        "pictures": hashlib.sha256(learned_from.encode()).hexdigest(),
         "template": hashlib.sha256("\n".join(templates).encode()).hexdigest(),
         "base": family.fingerprint(),
     }
@@ -199,9 +202,10 @@ def _encode(
     progress.phase(f"reading {counted(len(paths), 'picture')} for {config.called}")
     read = examples.read(paths, config, sizes, seed=config.seed, note=progress.note)
     read = image_quality.note_problems(read, progress.note)
+    repeats = dict(zip(paths, picture_files.repeats(config.pictures, paths), strict=True))
     pictures = []
     for picture in latents.encode(family, read, config.unmasked_weight, progress.note):
-        pictures.append(picture)
+        pictures.append(replace(picture, repeats=repeats[picture.path]))
         progress.advance(len(pictures), len(paths))
     return pictures
 

@@ -47,6 +47,12 @@ class TrainingData:
         return f"{self.token}/{self.trial}" if self.trial else self.token
 
     @property
+    def turns(self) -> list[int]:
+        """The index of each picture, as often as it is used in an epoch."""
+        common = math.gcd(*(picture.repeats for picture in self.pictures))
+        return [i for i, one in enumerate(self.pictures) for _ in range(one.repeats // common)]
+
+    @property
     def tokens(self) -> list[str]:
         """Of all words that are learned."""
         return [self.token, *self.also]
@@ -107,7 +113,7 @@ def fixed(family: Family, data: TrainingData, n: int) -> list[loss.Batch]:
     """
     size, turns = data.hyper.batch, 1
     if len({picture.moments.mean.shape[1:] for picture in data.pictures}) > 1:
-        turns = min(len(data.pictures), n)
+        turns = min(len(data.turns), n)
         size = min(size, max(2, n // turns))  # one sample alone would be rounded otherwise
     parts = max(math.ceil(n / size), turns)
     spread = timesteps(family, data)
@@ -123,15 +129,17 @@ def _sample(
     family: Family, data: TrainingData, seed: int, key: str, step: int, batch: int
 ) -> StepSamples:
     """`sample_step` of the pictures, templates and timesteps of `data`."""
-    return sample_step(
+    turns = data.turns
+    samples = sample_step(
         seed,
         key,
         step,
         batch=batch,
-        pictures=[picture.moments.mean.shape for picture in data.pictures],
+        pictures=[data.pictures[i].moments.mean.shape for i in turns],
         captions=len(data.templates),
         timesteps=timesteps(family, data),
     )
+    return replace(samples, picture=[turns[i] for i in samples.picture])
 
 
 def _assemble(
