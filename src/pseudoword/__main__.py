@@ -21,6 +21,9 @@ def main() -> None:
         if not is_ctrl_c(error):
             raise
         sys.exit(130)
+    finally:
+        if usual is signal.default_int_handler:  # all is said, and what Python still tidies, too
+            signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pseudoword.errors import PseudowordError, StoppedError, is_out_of_memory
 from pseudoword.keywords import KINDS
 from pseudoword.process_wide import ProcessWide, without_notices
 from pseudoword.progress import Logged, PassedOn, Progress
-from pseudoword.runs.interrupt import Interrupted
+from pseudoword.runs.interrupt import Interrupted, StoppedAtOnce
 from pseudoword.text import nearest
 
 P = ParamSpec("P")
@@ -207,11 +207,11 @@ def for_python(function: Callable[P, R]) -> Callable[P, R]:
             raise
         except KeyboardInterrupt as stop:
             _forget_locals(stop, earlier)
-            if isinstance(stop, Interrupted):
+            if isinstance(stop, Interrupted | StoppedAtOnce):
                 _tell(stop)
-                if stop.requested:
-                    # a KeyboardInterrupt would end the loop of asyncio, or a whole service
-                    raise StoppedError(str(stop)) from None
+            if isinstance(stop, Interrupted) and stop.requested:
+                # a KeyboardInterrupt would end the loop of asyncio, or a whole service
+                raise StoppedError(str(stop)) from None
             raise
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):

@@ -422,6 +422,18 @@ def test_ctrl_c_while_it_is_imported_ends_it_quietly(
 
 
 @pytest.mark.usefixtures("heard")
+def test_ctrl_c_while_python_tidies_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception would be told as one that is ignored: nobody is left to catch it."""
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr("pseudoword.cli.app.main", lambda: sys.exit(2))
+    with pytest.raises(SystemExit):
+        main()
+    with pytest.raises(SystemExit) as stopped:
+        signal.raise_signal(signal.SIGINT)
+    assert stopped.value.code == 130
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_leaves_the_signal_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     handled: list[object] = []
     monkeypatch.setattr(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import signal
 import threading
@@ -16,10 +17,11 @@ from pseudoword import files, formats, outputs
 from pseudoword.api import train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError
+from pseudoword.locks import is_locked
 from pseudoword.progress import Silent
 from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
-from pseudoword.runs.interrupt import Interrupt
+from pseudoword.runs.interrupt import Interrupt, StoppedAtOnce
 
 STEPS = 30
 
@@ -126,6 +128,27 @@ def test_a_stop_that_comes_when_all_is_done_asks_for_nothing_more(
     with pytest.raises(KeyboardInterrupt, match="Run the same command again"):
         run(base, pictures, out, steps=3, preview_every=2, preview=preview, allow_changes=True,
             progress=shown)  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_stops_at_once_and_says_what_is_kept(
+    base: Path, pictures: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    class Insists(Silent):
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            if detail.startswith("loss") and done == 7:
+                signal.raise_signal(number)
+                signal.raise_signal(number)
+
+    out = tmp_path / "run"
+    with pytest.raises(StoppedAtOnce) as stopped:
+        run(base, pictures, out, progress=Insists())
+    kept = f"stopped at once. Kept <cat> at step 5 in {out}. Run the same command again to go on."
+    assert str(stopped.value) == kept
+    assert stopped.value.exit_code == code
+    assert pickle.loads(pickle.dumps(stopped.value)).exit_code == code
+    assert not is_locked(out)
+    assert run(base, pictures, out).concept.provenance["steps"] == "12"
 
 
 def test_a_terminal_that_is_closed_may_say_so_twice() -> None:

@@ -28,7 +28,7 @@ from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint, requests
 from pseudoword.runs.folder import CONFIG, RunFolder
-from pseudoword.runs.interrupt import Interrupted, insists, signals_to
+from pseudoword.runs.interrupt import Interrupted, insists, signals_to, stopped_at_once
 from pseudoword.runs.loaded_base import OF_BASE, LoadedBase
 from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import finished, learn
@@ -435,7 +435,7 @@ class Worker:
 
     def _on_signal(self, signum: int, _frame: object) -> None:
         if self._stopping is not None and insists(signum):
-            raise KeyboardInterrupt
+            raise stopped_at_once((), signum)
         self.stop(signum)
         if self._loading:  # which may take minutes, and nothing is lost
             raise Interrupted("stopped", signum)

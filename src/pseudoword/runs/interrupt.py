@@ -17,6 +17,18 @@ BREAK = getattr(signal, "SIGBREAK", None)
 STOPPING = "stopping after this step; do it again to stop at once"
 
 
+class StoppedAtOnce(KeyboardInterrupt):
+    """A second signal stopped the run in the middle of something: what was saved before is kept."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """For pickle, as of `Interrupted`."""
+        return type(self), (str(self), self.exit_code - 128), self.__dict__
+
+
 class Interrupted(KeyboardInterrupt):
     """The run was stopped by a signal, or because it was asked to, after its state was saved."""
 
@@ -50,6 +62,13 @@ def stopped(
     how = "stopped, as stop.request in the run's folder asked" if requested else "stopped"
     message = f"{how}. {where}Run the same command again to go on."
     return Interrupted(message, signum, requested=requested)
+
+
+def stopped_at_once(kept: Iterable[str], signum: int) -> StoppedAtOnce:
+    """What is raised when a second signal has come, and these places keep concepts."""
+    places = ", ".join(kept)
+    where = f"Kept {places}. " if places else ""
+    return StoppedAtOnce(f"stopped at once. {where}Run the same command again to go on.", signum)
 
 
 @contextmanager
@@ -99,7 +118,7 @@ class Interrupt:
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         if self.signum is not None:
             if insists(signum):
-                raise KeyboardInterrupt
+                raise stopped_at_once((), signum)
             return
         self.signum = signum
         # Of its own thread: whatever the signal has interrupted may hold what a note waits for.

@@ -173,8 +173,12 @@ class Pack:
         """Save the state and the current word. Returns a text that says where."""
         active.callbacks.save()
         active.callbacks.draw_curves()
-        run = active.run
-        return f"{run.config.called} at step {run.state.step} in {run.folder.path}"
+        return _place(active, active.run.state.step)
+
+    def kept(self) -> list[str]:
+        """Texts that say what was saved before of the concepts in training, and where."""
+        active = [(one, checkpoint.steps(one.run.folder.path)) for one in self._active.values()]
+        return [_place(one, steps[-1]) for one, steps in active if any(steps)]
 
     def leave_if_finished(self) -> None:
         """Draw and finish the concepts that have no step left, and let them leave."""
@@ -408,3 +412,8 @@ class Pack:
 
     def _show_phase(self) -> None:
         self._progress.phase(f"learning {self._tokens}")
+
+
+def _place(active: ActiveRun, step: int) -> str:
+    """Where a concept is saved, and at which step."""
+    return f"{active.run.config.called} at step {step} in {active.run.folder.path}"

@@ -16,7 +16,7 @@ from pseudoword.runs import checkpoint, checks
 from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.interrupt import Interrupt, stopped
+from pseudoword.runs.interrupt import Interrupt, StoppedAtOnce, stopped, stopped_at_once
 from pseudoword.runs.loaded_base import OF_BASE, LoadedBase
 from pseudoword.runs.pack import Pack
 from pseudoword.runs.planned import USUAL, Options, PlannedRun, plan_run
@@ -208,11 +208,14 @@ def _learn(
 
     interrupt = Interrupt(progress.note)
     pack = Pack(family, todo, size, tally, options, progress, ask, lambda: interrupt.signum)
-    with interrupt, pack:
-        for step in train(family, pack.states(), size, progress.note):
-            pack.after(step)
-            pack.stop_if_told()
-        pack.leave_if_finished()
+    try:
+        with interrupt, pack:
+            for step in train(family, pack.states(), size, progress.note):
+                pack.after(step)
+                pack.stop_if_told()
+            pack.leave_if_finished()
+    except StoppedAtOnce as stop:
+        raise stopped_at_once(pack.kept(), stop.exit_code - 128) from None
     return pack.trained
 
 
