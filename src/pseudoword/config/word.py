@@ -12,7 +12,7 @@ from pseudoword.config.fields import A_PATH, AUTO, OFTEN, Auto, at_home
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.placeholders import check_token
-from pseudoword.text import brief
+from pseudoword.text import brief, command
 
 LONGEST_TOKEN = 200
 """Characters; other tools make a file's name of it."""
@@ -197,6 +197,14 @@ def _checked_token(token: str, flag: str) -> str:
         raise SettingsError(
             f"{flag} {brief(token)} has {len(token)} characters. Give the word a name of at most "
             f"{LONGEST_TOKEN}."
+        )
+    parts = re.split(r",(?![^<>]*>)", token)
+    if len(parts) > 1:  # diffusers' scripts take several words so
+        words = list(filter(None, map(str.strip, parts))) or ["<cat>"]
+        instead = command(flag, words[0], *(t for word in words[1:] for t in ("--also", word)))
+        raise SettingsError(
+            f"{flag} {brief(token)} is one word, and has a comma in it. To learn several words "
+            f"from the same pictures, give each by itself: {brief(instead, 300)}"
         )
     for ours in ("[name]", "[filewords]"):
         if ours in token:
