@@ -90,7 +90,7 @@ ONE_TRAINER = {
     "save_every": 1,
     "save_every_unit": "EPOCH",
     "samples": [{"prompt": "a <cat>", "seed": 4, "width": 64, "diffusion_steps": 3}],
-    "frames": "25",
+    "puzzles": "25",
 }
 WEBUI = {
     "datetime": "2023-02-01 10:00:00",
@@ -172,7 +172,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "pictures": ["cats"], "base": "owner/model", "template": "t.txt", "token": "<cat>",
             "also": "<hat>=red hat", "vectors": 2, "init": "cat", "quantize": "4bit",
-            "optimiser": "ADAMW", "schedule": "cosine", "warmup": 5, "ema": 0.9, "clip_skip": 2,
+            "optimiser": "ADAMW", "optimiser_option": "eps=1e-08", "schedule": "cosine",
+            "warmup": 5, "ema": 0.9, "clip_skip": 2,
             "gradient_checkpointing": True, "min_snr": 3, "preview_every": 10,
             "preview": "a <cat> --d 4 --w 64 --s 3",
         },
@@ -198,6 +199,69 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         json.dumps([{"path": "cats", "text": {"prompt_source": "sample"}}]),
         {"pictures": ["cats"], "template": "filewords"},
     ),
+    "few.toml": (
+        "[general]\nkeep_tokens = 0\n[[datasets]]\n[[datasets.subsets]]\n"
+        "image_dir = 'cats'\nnum_repeats = 3\n",
+        {"pictures": ["cats"]},
+    ),
+    "in sections.toml": (
+        "[model]\npretrained_model_name_or_path = 'emoji'\n[optimizer]\noptimizer_type = 'Lion'\n"
+        "optimizer_args = ['eps=1', 'betas=.9,.99']\n[dataset]\ntrain_data_dir = 'cats'\n",
+        {
+            "pictures": ["cats"], "base": "emoji", "optimiser": "Lion",
+            "optimiser_option": ["eps=1", "betas=.9,.99"],
+        },
+    ),
+    "settings of a newer one.json": (
+        json.dumps(
+            WEBUI
+            | {"training_height": 64, "varsize": True, "use_weight": True, "tag_drop_out": 0.1}
+            | {"preview_sampler_name": "Euler a", "template_file": "filewords"}
+        ),
+        {
+            "pictures": ["photos"], "token": "mine", "vectors": 2, "lr": "0.005:10, 1e-3",
+            "accumulate": 2, "resolution": 64, "clip_value": 0.1, "preview_every": 50,
+            "crop": "buckets", "mask": "alpha", "drop_tags": 0.1, "template": "filewords",
+            "preview": "mine at sea --n bad --s 3 --ss Euler a",
+        },
+    ),
+    "concepts of all kinds.json": (
+        json.dumps([
+            {
+                "path": "cats", "balancing": 2.0, "loss_weight": 1, "include_subdirectories": True,
+                "image": {"enable_fixed_flip": True, "enable_random_hue": True},
+                "text": {
+                    "prompt_source": "filename", "keep_tags_count": 2, "tag_delimiter": ",",
+                    "tag_dropout_enable": True, "tag_dropout_mode": "RANDOM",
+                    "tag_dropout_probability": 0.2,
+                },
+            },
+            {"path": "kept for validation", "type": "VALIDATION"},
+            {"path": "of the class", "type": "PRIOR_PREDICTION"},
+        ]),
+        {
+            "pictures": ["cats"], "template": "filewords", "flip": True, "keep_tags": 2,
+            "drop_tags": 0.2,
+        },
+    ),
+    "optimisers.json": (
+        json.dumps({
+            "concepts": [{"path": "cats", "text": {
+                "tag_dropout_enable": True, "tag_dropout_mode": "FULL",
+                "tag_dropout_probability": 0.2, "prompt_source": "sample",
+            }}],
+            "optimizer": {
+                "optimizer": "LION", "beta1": 0.9, "beta2": 0.99, "fused": True, "momentum": None,
+            },
+            "min_noising_strength": 0.1, "max_noising_strength": 0.9, "resolution": "64",
+            "text_encoder": {"dropout_probability": 0.3},
+        }),
+        {
+            "pictures": ["cats"], "template": "filewords", "drop_caption": 0.2, "resolution": 64,
+            "optimiser": "LION", "optimiser_option": "betas=0.9,0.99", "min_timestep": 100,
+            "max_timestep": 900,
+        },
+    ),
 }  # fmt: skip
 
 
@@ -215,7 +279,8 @@ def test_a_file_of_another_trainer_is_told_as_a_command(name: str, tmp_path: Pat
     text, ours = CASES[name]
     (command,) = re.findall(r"^  pseudoword (train .*)$", told(tmp_path / name, text), re.M)
     words = shlex.split(command)
-    given: dict[str, Any] = {"pictures": words[1 : words.index(next(filter(is_flag, words)))]}
+    first = next((at for at, word in enumerate(words) if is_flag(word)), len(words))
+    given: dict[str, Any] = {"pictures": words[1:first]}
     for at, word in enumerate(words):
         if is_flag(word):
             alone = at + 1 == len(words) or is_flag(words[at + 1])
@@ -243,15 +308,37 @@ def test_what_has_no_option_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert f"\n  cache_vae_outputs: {INSTEAD['cache_vae_outputs']}" in said
     said = told(tmp_path / "kohya.toml", KOHYA)
     assert f"\n  num_repeats: {INSTEAD['num_repeats']}" in said
+    assert f"\n  is_reg: {INSTEAD['reg_data_dir']}" in said
     assert "people" not in said
     said = told(tmp_path / "one.json", json.dumps(ONE_TRAINER | {"aspect_ratio_bucketing": 1}))
-    assert "nothing here like frames" in said
+    assert "nothing here like puzzles" in said
     assert "\n  save_every: --save-every counts steps" in said
     said = told(
         tmp_path / "two.json", '{"steps": 3, "lr": 1, "process": [{"lr": 2}, {"lr": "\\u001b"}]}'
     )
     assert "lr: --lr takes one value: 2 is left out" in said
     assert "\x1b" not in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("resolution = [64, 96]", "resolution: " + INSTEAD["resolution_override"]),
+        ("resolution = '64,128,96'", "resolution: " + INSTEAD["resolution_override"]),
+        ("caption_extension = '.words'", "caption_extension: " + INSTEAD["caption_extension"]),
+        ("class_tokens = 'cat'", "class_tokens: " + INSTEAD["class_tokens"]),
+        ("jsonl_path = 'a/masks.jsonl'", "jsonl_path: " + INSTEAD["jsonl_path"]),
+        ("optimizer = {r = 0.5}", "r: " + INSTEAD["prodigy_beta3"]),
+        ("concepts = [{path = 'q', type = 'VALIDATION'}]", "type VALIDATION: --held-out counts"),
+        ("flip_aug = true", "flip: --flip takes one value: False is left out"),
+        ("enable_random_rotate = true", "enable_random_rotate: pictures are not turned"),
+    ],
+)
+def test_what_cannot_be_so_is_not_dropped(settings: str, says: str, tmp_path: Path) -> None:
+    subset = "{image_dir = 'p', shuffle_caption = true, flip_aug = false}"
+    said = told(tmp_path / "a.toml", f"{settings}\ndatasets = [{{subsets = [{subset}]}}]\n")
+    assert f"\n  {says}" in said
+    assert "pseudoword train p --" in said
 
 
 def test_a_list_of_words_is_not_taken_for_one(tmp_path: Path) -> None:

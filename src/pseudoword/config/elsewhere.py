@@ -9,7 +9,10 @@ _REPEATS = (
 )
 _ATTENTION = "torch's own fast attention is always used"
 _ENCODED = "pictures are encoded once, before the first step, and kept on disk"
-_CAPTIONS = "captions in .txt and .caption files are found by themselves, or else in metadata.jsonl"
+_CAPTIONS = (
+    "captions in .txt and .caption files, or else in metadata.jsonl, are found by themselves; "
+    "rename others"
+)
 _KEPT = "the same command continues the run in its folder, --out, where the last state is kept"
 _PUSH = "`pseudoword push` publishes the finished word"
 _FORMATS = "`pseudoword convert` writes the finished word in other formats"
@@ -57,13 +60,26 @@ _NAMES: Mapping[str, str] = {
         "--init takes words, and embedding files, too"
     ),
     # pictures
-    "repeats dataset_repeats num_repeats balancing": _REPEATS,
+    "repeats dataset_repeats num_repeats balancing loss_weight": _REPEATS,
+    "include_subdirectories": "folders in a folder are not searched; give each as PICTURES",
+    "resolution_override": (
+        "a run has one --resolution, the side of a square; other shapes have --width and --height"
+    ),
     "center_crop": "it is the default, --crop centre",
     "random_crop enable_crop_jitter": "it is --crop random",
     "enable_bucket aspect_ratio_bucketing aspect_ratio_buckets min_bucket_reso max_bucket_reso "
     "bucket_reso_steps bucket_no_upscale": _BUCKETS,
     "face_crop_aug_range": "--crop focal finds the place with most to see",
-    "color_aug": "colours stay as they are: the word would learn the changed ones",
+    "color_aug enable_random_brightness enable_fixed_brightness enable_random_contrast "
+    "enable_fixed_contrast enable_random_saturation enable_fixed_saturation enable_random_hue "
+    "enable_fixed_hue": "colours stay as they are: the word would learn the changed ones",
+    "enable_random_rotate enable_fixed_rotate flip_y": (
+        "pictures are not turned; --flip mirrors them"
+    ),
+    "enable_random_circular_mask_shrink enable_random_mask_rotate_crop mask_min_value": (
+        "a mask is used as it is; --unmasked-weight is what the rest counts"
+    ),
+    "unmasked_probability": "--unmasked-weight is what the rest counts, in every step",
     "masked_loss masked_training use_masks conditioning_data_dir": (
         "it is --mask file, with NAME-mask.png beside each picture or in masks/"
     ),
@@ -90,7 +106,17 @@ _NAMES: Mapping[str, str] = {
         "--template takes a file of sentences, with [name] and perhaps [filewords] in them; with "
         "--template filewords each caption is the whole sentence"
     ),
-    "caption_extension caption_extention jsonl_path": _CAPTIONS,
+    "caption_extension caption_extention": _CAPTIONS,
+    "jsonl_path": (
+        "its folder is PICTURES; call it data.jsonl, so that its captions are read, and put masks "
+        "beside the pictures"
+    ),
+    "class_tokens default_caption": (
+        "a picture without a caption is learned in a sentence of --template; what the word begins "
+        "as is --init"
+    ),
+    "caps_randomize_enable": "captions are read as they are written",
+    "tag_dropout_special_tags": "--keep-tags says how many tags at the start are not dropped",
     "in_json metadata_file": (
         "put it beside the pictures as meta_cap.json, or as metadata.jsonl if it has a line for "
         "each: its captions and tags are [filewords]"
@@ -146,7 +172,9 @@ _NAMES: Mapping[str, str] = {
         "rescale_betas_zero_snr where it ends in pure noise"
     ),
     "debiased_estimation_loss scale_v_pred_loss_like_noise_pred v_pred_like_loss "
-    "weighting_scheme logit_mean logit_std mode_scale loss_weight_fn timestep_distribution": _LOSS,
+    "weighting_scheme logit_mean logit_std mode_scale loss_weight_fn timestep_distribution "
+    "timestep_shift dynamic_timestep_shifting noising_bias noising_weight": _LOSS,
+    "mse_strength mae_strength log_cosh_strength": "--loss is mse or huber",
     "huber_schedule huber_scale": _HUBER,
     # previews, copies, logs
     "num_validation_images num_validation_images_per_prompt": (
@@ -155,7 +183,9 @@ _NAMES: Mapping[str, str] = {
     "validation_epochs sample_every_n_epochs validate_every_n_epochs": (
         "--preview-every counts steps"
     ),
-    "validation_seed validation_split": "--held-out counts pictures that are evaluated only",
+    "validation_seed validation_split validation": (
+        "--held-out counts pictures that are evaluated only"
+    ),
     "sample_at_first": "`pseudoword generate` draws the starting word",
     "sample_sampler": "a line of --preview names its scheduler: --ss DDIM",
     "negative_validation_prompts samples sample_definition_file_name": _PREVIEWS,
@@ -182,7 +212,8 @@ _NAMES: Mapping[str, str] = {
     "do_quantization do_distillation verify_loading": "--quantize keeps the frozen layers in less",
     "deepspeed zero_stage offload_optimizer_device offload_optimizer_nvme_path "
     "offload_param_device offload_param_nvme_path zero3_init_flag zero3_save_16bit_model "
-    "fp16_master_weights_and_gradients ddp_gradient_as_bucket_view ddp_static_graph": (
+    "multi_gpu device_indexes fp16_master_weights_and_gradients "
+    "ddp_gradient_as_bucket_view ddp_static_graph": (
         "a word is learned on one GPU; `pseudoword submit` shares many words among several"
     ),
     "cache_text_encoder_outputs cache_text_encoder_outputs_to_disk": (
@@ -191,7 +222,9 @@ _NAMES: Mapping[str, str] = {
     "fused_backward_pass disable_mmap_load_safetensors "
     "allow_tf32 lowram highvram blocks_to_swap "
     "enable_cpu_offload_during_validation ddp_timeout local_rank": _SPEED,
-    "cache_dir": "the environment variable HF_HOME names the folder of the hub's files",
+    "cache_dir huggingface_cache_dir": (
+        "the environment variable HF_HOME names the folder of the hub's files"
+    ),
     "config_file output_config": (
         "--config takes a file of settings, and tells what another trainer's are here; "
         "each run writes config.toml"

@@ -8,6 +8,7 @@ instead.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath, PurePosixPath
 from typing import Any, NamedTuple
@@ -23,12 +24,21 @@ from pseudoword.text import brief, command, listed, visible
 MOST_VALUES = 5000
 """A file with more settings is of something else. OneTrainer's have about four hundred."""
 
-MOST_LISTED = 12
+MOST_LISTED = 60
 """So many settings without a counterpart are named."""
+
+OBJECTS = {"unet", "transformer", "prior", "text_encoder", "aspect_ratio_buckets"} | {
+    *("optimizer_params", "sample", "vae")
+}
+"""Settings with others inside, which their rule reads."""
+
+OTHER_TRAININGS = ("lora_", "oft_", "lokr_", "layer_filter")
+"""How settings begin that have to do with other kinds of training."""
 
 Object = Mapping[str, Any]
 Told = Mapping[str, Any] | str | None
-"""Our settings; or what to do instead; or None, if there is nothing to say."""
+"""Our settings; or what to do instead, "" if nothing is known; or None, if there is nothing to
+say."""
 
 
 class _Leaf(NamedTuple):
@@ -76,17 +86,23 @@ def translated(values: Object, kind: type[BaseModel]) -> str | None:
         told = _told(leaf, kind)
         if isinstance(told, str):
             names = (instead if told else {"": without}).setdefault(told, [])
-            if leaf.name not in names:
-                names.append(leaf.name)
+            name = f"{leaf.name} {leaf.value}" if leaf.name == "type" else leaf.name
+            if name not in names:
+                names.append(name)
         for name, value in told.items() if isinstance(told, Mapping) else ():
             several = given.setdefault(name, [])
             several += [one for one in _each(value) if one not in several]
-    if len(given) < 2:  # one may be chance
+    if not given or len(given) + len(instead) < 2:  # one may be chance
         return None
     many = {name for name in given if "tuple" in str(kind.model_fields[name].annotation)}
-    for name in given.keys() - many:
-        for other in given[name][1:]:
-            instead.setdefault(f"{flag(name)} takes one value: {brief(other)} is left out", [name])
+    for name in [*given]:
+        default = str(kind.model_fields[name].default)
+        chosen = [v for v in given[name] if v is not False and str(v) != default]
+        if name not in many and chosen:
+            for other in (v for v in given[name] if v is not chosen[0]):
+                what = f"{flag(name)} takes one value: {brief(other)} is left out"
+                instead.setdefault(what, [name])
+        given[name] = chosen
     lines = [f"  {_command_of(given, many)}"]
     if instead:
         lines += ["For others there is no option:"]
@@ -123,15 +139,26 @@ def _leaves(values: Object, parent: str, left: Iterator[int]) -> Iterator[_Leaf]
         if next(left, None) is None:
             raise RuntimeError
         here = _Leaf(parent, str(name), value, values)
-        if _rule(here):
+        rule = _rule(here)
+        if rule and (rule is _nothing or here.name in OBJECTS or not isinstance(value, Mapping)):
             yield here
             continue
         for one in _each(value):
             if not isinstance(one, Mapping):
                 yield here
                 break
-            if one.get("enabled") is not False and not one.get("is_reg"):
+            if others := [name for name in _OTHER_PICTURES if _OTHER_PICTURES[name](one.get(name))]:
+                yield _Leaf(here.name, others[0], one[others[0]], one)
+            elif one.get("enabled") is not False:
                 yield from _leaves(one, here.name, left)
+
+
+_OTHER_PICTURES: Mapping[str, Callable[[Any], bool]] = {
+    "is_reg": bool,
+    "validation_concept": bool,
+    "type": lambda value: value in ("VALIDATION", "PRIOR_PREDICTION"),
+}
+"""What tells pictures that a word is not learned from."""
 
 
 def _told(leaf: _Leaf, kind: type[BaseModel]) -> Told:
@@ -144,10 +171,11 @@ def _told(leaf: _Leaf, kind: type[BaseModel]) -> Told:
             return ""  # a value that no trainer writes
     own = names_of(kind).get(leaf.name, leaf.name)
     if own in kind.model_fields:
-        default = kind.model_fields[own].default
-        same = leaf.value == default or str(leaf.value) == str(default)
-        return None if same or leaf.value is False else {own: leaf.value}
-    return None if leaf.value in (0, "0") else INSTEAD.get(leaf.name, "")
+        return {own: leaf.value}
+    if leaf.value in (0, "0") or leaf.name.startswith(OTHER_TRAININGS):
+        return None
+    of_optimiser = INSTEAD["prodigy_beta3"] if leaf.parent == "optimizer" else ""
+    return INSTEAD.get(leaf.name, of_optimiser)
 
 
 def _rule(leaf: _Leaf) -> Rule | None:
@@ -168,9 +196,9 @@ def _nothing(_leaf: _Leaf) -> None:
     """Nothing to say: it is so here, or has to do with other kinds of training."""
 
 
-def _told_of(name: str) -> Rule:
-    """As of that setting of another trainer."""
-    return lambda leaf: INSTEAD[name] if leaf.value else None
+def _told_of(name: str, usual: object = None) -> Rule:
+    """As of that setting of another trainer, unless it has its `usual` value there."""
+    return lambda leaf: INSTEAD[name] if leaf.value and leaf.value != usual else None
 
 
 def _one_of(name: str, instead: str, values: Mapping[str, Any]) -> Rule:
@@ -204,15 +232,41 @@ def _denoiser(leaf: _Leaf) -> Told:
     return _dtype(leaf._replace(value=dtype))
 
 
-def _optimiser(leaf: _Leaf) -> Told:
-    """An optimiser by its name, or with options of its own."""
-    if not isinstance(leaf.value, Mapping):
-        return {"optimiser": leaf.value}
-    names = {"optimizer": "optimiser", "optimizer_type": "optimiser", "learning_rate": "lr"}
-    told = {ours: leaf.value[name] for name, ours in names.items() if leaf.value.get(name)}
-    if "weight_decay" in leaf.value and leaf.value["weight_decay"] is not None:
-        told["optimiser_option"] = [f"weight_decay={leaf.value['weight_decay']}"]
-    return told
+def _option(name: str) -> Rule:
+    """It is an option of the optimiser."""
+    return lambda leaf: {"optimiser_option": [f"{name}={leaf.value}"]}
+
+
+def _betas(leaf: _Leaf) -> Told:
+    betas = [leaf.beside.get(name) for name in ("beta1", "beta2")]
+    if None in betas:
+        return INSTEAD["adam_beta1"]
+    return {"optimiser_option": [f"betas={betas[0]},{betas[1]}"]}
+
+
+def _resolution(leaf: _Leaf) -> Told:
+    """The side of a square, or those of one picture, or of several."""
+    sides = {*map(int, re.findall(r"\d+", str(leaf.value)))}
+    return {"resolution": sides.pop()} if len(sides) == 1 else INSTEAD["resolution_override"]
+
+
+def _tag_dropout(leaf: _Leaf) -> Told:
+    if not leaf.beside.get("tag_dropout_enable"):
+        return None
+    each = str(leaf.beside.get("tag_dropout_mode", "FULL")).startswith("RANDOM")
+    return {"drop_tags" if each else "drop_caption": leaf.value}
+
+
+def _captions_in(leaf: _Leaf) -> Told:
+    """The suffix of captions."""
+    known = str(leaf.value).lower().lstrip(".") in ("txt", "caption")
+    return {"template": "filewords"} if known else INSTEAD["caption_extension"]
+
+
+def _text_encoder(leaf: _Leaf) -> Told:
+    """OneTrainer's settings of a text encoder."""
+    dropped = leaf.value.get("dropout_probability") if isinstance(leaf.value, Mapping) else 0
+    return {"drop_caption": dropped} if dropped else None
 
 
 def _warmup(leaf: _Leaf) -> Told:
@@ -293,9 +347,9 @@ _TEMPLATES = {"caption": "filewords", "object template": "subject", "style templ
 
 
 def _folder(leaf: _Leaf) -> Told:
-    """That of a file."""
-    path = str(leaf.value)
-    return {"pictures": str((PurePath if "\\" in path else PurePosixPath)(path).parent)}
+    """That of a list of captions, which has to have a known name."""
+    path = (PurePath if "\\" in str(leaf.value) else PurePosixPath)(str(leaf.value))
+    return {"pictures": str(path.parent)} if path.name == "data.jsonl" else INSTEAD["jsonl_path"]
 
 
 def _previews(leaf: _Leaf) -> Told:
@@ -315,6 +369,7 @@ def _preview(leaf: _Leaf) -> Told:
         names.get(name, name): leaf.beside.get(f"preview_{name}")
         for name in ("prompt", "negative_prompt", "width", "height", "steps", "cfg_scale", "seed")
     }
+    sample["sample_sampler"] = leaf.beside.get("preview_sampler_name")
     if sample["seed"] == -1:  # another one each time
         sample["seed"] = None
     return _previews(leaf._replace(value=[sample]))
@@ -335,7 +390,6 @@ _RULES: dict[str, Rule] = {
         "additional_embeddings": _also,
         "embedding_name": _as("token"),
         "model_name": lambda _: "--base takes the file of the model",
-        "class_tokens": lambda _: "it is --token, and what it begins as is --init",
         "output_name name enabled": _nothing,
         "base_output_dir training_folder": _as("out"),
         "text_encoder_layer_skip": lambda leaf: (
@@ -343,50 +397,82 @@ _RULES: dict[str, Rule] = {
         ),
         "weight_dtype train.dtype": _dtype,
         "unet transformer prior": _denoiser,
+        "text_encoder": _text_encoder,
         "model.quantize": _if("quantize", "8bit"),
         # pictures
         "image_dir concepts.path dataset_dir folder_path data_root": _as("pictures"),
-        "max_resolution": _as("resolution"),
+        "resolution max_resolution": _resolution,
+        "enable_resolution_override": _told_of("resolution_override"),
         "training_width training_height": _side,
         "jsonl_path": _folder,
         "center_crop": lambda leaf: {"crop": "random"} if leaf.value is False else None,
         "random_crop": _if("crop", "random"),
-        "enable_bucket aspect_ratio_bucketing buckets": _if("crop", "buckets"),
+        "enable_bucket aspect_ratio_bucketing buckets varsize": _if("crop", "buckets"),
         "aspect_ratio_buckets": lambda leaf: {
             "crop": "buckets",
             "resolution": leaf.value.get("target_resolution", 512),
         },
         "min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale": _nothing,
-        "enable_random_flip": _if("flip", True),
-        "masked_training use_masks masked_loss": _if("mask", "file"),
-        "alpha_mask": _if("mask", "alpha"),
+        "enable_random_flip enable_fixed_flip flip_x": _if("flip", True),
+        "masked_training use_masks masked_loss conditioning_data_dir mask_path": _if(
+            "mask", "file"
+        ),
+        "alpha_mask use_weight": _if("mask", "alpha"),
         "unmasked_weight": lambda leaf: (
             {"unmasked_weight": leaf.value} if leaf.beside.get("masked_training") else None
         ),
-        "balancing": lambda leaf: INSTEAD["balancing"] if leaf.value != 1 else None,
+        "unmasked_probability": lambda leaf: (
+            INSTEAD["unmasked_probability"]
+            if leaf.value and leaf.beside.get("masked_training")
+            else None
+        ),
+        "balancing": _told_of("balancing", 1),
+        "num_repeats": _told_of("num_repeats", 1),
+        "loss_weight": _told_of("loss_weight", 1),
+        "is_reg": _told_of("reg_data_dir"),
+        "validation_concept": _told_of("validation_split"),
+        "concepts.type": lambda leaf: (
+            INSTEAD[
+                {"VALIDATION": "validation_split", "PRIOR_PREDICTION": "reg_data_dir"}[leaf.value]
+            ]
+            if leaf.value != "STANDARD"
+            else None
+        ),
         "concept_file_name": _file_of("concepts"),
         "concepts.seed repeats_strategy balancing_strategy concept_stats": _nothing,
         # captions
         "caption_preset template_file": _as("template"),
         "use_object_template": _if("template", "subject"),
         "use_style_template": _if("template", "style"),
-        "caption_extension caption_ext": _if("template", "filewords"),
+        "caption_extension caption_ext": _captions_in,
         "template": lambda leaf: {"template": _TEMPLATES.get(leaf.value, leaf.value)},
         "prompt_source": _captions,
         "prompt_path": _nothing,
         "shuffle_caption_delimiter enable_tag_shuffling shuffle_tokens": _if("shuffle_tags", True),
         "keep_tags_count": lambda leaf: (
-            {"keep_tags": leaf.value} if leaf.beside.get("enable_tag_shuffling") else None
+            {"keep_tags": leaf.value}
+            if leaf.beside.get("enable_tag_shuffling") or leaf.beside.get("tag_dropout_enable")
+            else None
         ),
-        "tag_dropout_probability": lambda leaf: (
-            {"drop_tags": leaf.value} if leaf.beside.get("tag_dropout_enable") else None
-        ),
-        "token_dropout_rate": _as("drop_tags"),
-        "tag_delimiter tag_dropout_mode caps_randomize_mode tag_dropout_special_tags_mode "
-        "resolution_override": _nothing,
+        "tag_dropout_probability": _tag_dropout,
+        "token_dropout_rate tag_drop_out": _as("drop_tags"),
+        "tag_delimiter caption_separator": _told_of("tag_delimiter", ","),
+        "tag_dropout_enable tag_dropout_mode caps_randomize_mode caps_randomize_probability "
+        "caps_randomize_lowercase tag_dropout_special_tags_mode tag_dropout_special_tags_regex "
+        "resolution_override image_variations text_variations random_rotate_max_angle "
+        "random_brightness_max_strength random_contrast_max_strength random_hue_max_strength "
+        "random_saturation_max_strength": _nothing,
         "enable_wildcard": _if("caption_lines", "random"),
         # optimisation
-        "optimizer": _optimiser,
+        "optimizer": _as("optimiser"),
+        "optimizer.beta1": _betas,
+        "optimizer.eps optimizer.epsilon": _option("eps"),
+        "optimizer.weight_decay": _option("weight_decay"),
+        "optimizer.beta2 optimizer.adam_w_mode optimizer.fused optimizer.stochastic_rounding "
+        "optimizer.weight_decay_by_lr optimizer.split_groups optimizer.split_groups_mean "
+        "optimizer.factored optimizer.factored_fp32 optimizer.use_stableadamw optimizer.d_limiter "
+        "optimizer.use_schedulefree optimizer.rms_rescaling": _nothing,
+        "optimizer_args": lambda leaf: {"optimiser_option": " ".join(_each(leaf.value)).split()},
         "optimizer_params": lambda leaf: {
             "optimiser_option": [f"{name}={value}" for name, value in leaf.value.items()]
         },
@@ -398,9 +484,9 @@ _RULES: dict[str, Rule] = {
         "learning_rate_warmup_steps": _warmup,
         "lr_warmup": _percent,
         "epoch": _told_of("epochs"),
-        "learning_rate_cycles": lambda leaf: (
-            INSTEAD["learning_rate_cycles"] if leaf.value != 1 else None
-        ),
+        "learning_rate_cycles": _told_of("learning_rate_cycles", 1),
+        "learning_rate_scaler loss_scaler": _told_of("scale_lr", "NONE"),
+        "stop_training_after": _told_of("epochs"),
         "learn_rate": _as("lr"),
         "gradient_step": _as("accumulate"),
         "clip_grad_norm": _as("clip_norm"),
@@ -421,6 +507,14 @@ _RULES: dict[str, Rule] = {
             if leaf.beside.get("huber_strength")
             else None
         ),
+        "mse_strength": _told_of("mse_strength", 1),
+        "min_noising_strength": lambda leaf: (
+            {"min_timestep": int(1000 * leaf.value)} if leaf.value else None
+        ),
+        "max_noising_strength": lambda leaf: (
+            {"max_timestep": int(1000 * leaf.value)} if leaf.value != 1 else None
+        ),
+        "timestep_shift": _told_of("timestep_shift", 1),
         "timestep_distribution": _one_of(
             "timestep_sampling",
             "timestep_distribution",
@@ -433,7 +527,8 @@ _RULES: dict[str, Rule] = {
         "validation_prompts": _as("preview"),
         "preview_prompt": _preview,
         "preview_negative_prompt preview_seed preview_width preview_height preview_steps "
-        "preview_cfg_scale preview_sampler_index": _nothing,
+        "preview_cfg_scale preview_sampler_index preview_sampler_name "
+        "preview_from_txt2img": _nothing,
         "validate_every_n_steps create_image_every": _as("preview_every"),
         "save_embedding_every": _as("save_every"),
         "sample_after": _in_steps("preview_every", "sample_after_unit"),
@@ -441,17 +536,27 @@ _RULES: dict[str, Rule] = {
         "sample_after_unit save_every_unit": _nothing,
         "max_checkpoints max_step_saves_to_keep": _as("keep_last"),
         "tensorboard": _if("log", "tensorboard"),
+        "use_wandb": _if("log", "wandb"),
+        "include train": lambda _: None,  # other trainers have settings inside
         # the rest says what is so here, or is of other parts of the model and other trainings
         "model_list noise_offset_type num_cpu_threads_per_process num_machines num_processes "
         "datetime model_hash num_of_dataset_images initial_step log_directory clip_grad_mode "
         "save_image_with_stored_embedding type job version __version config_version uuid device "
         "meta network adapter lora lora_alpha log_dir training_method model_type dataset_class "
-        "keep_in_memory text_encoder text_encoder_2 text_encoder_3 text_encoder_4 "
+        "keep_in_memory text_encoder_2 text_encoder_3 text_encoder_4 "
         "unconditional_transformer effnet_encoder decoder decoder_text_encoder decoder_vqgan "
         "quantization cloud secrets optimizer_defaults scheduler_params workspace_dir cache_dir "
         "debug_dir train_dtype output_dtype save.dtype fallback_train_dtype "
         "embedding_weight_dtype save_format train_device temp_device backup_after "
-        "backup_after_unit rolling_backup rolling_backup_count": _nothing,
+        "backup_after_unit backup_before_save rolling_backup rolling_backup_count "
+        "tensorboard_port tensorboard_expose tensorboard_always_on validate_after "
+        "validate_after_unit include_train_config gradient_reduce_precision fused_gradient_reduce "
+        "async_gradient_reduce async_gradient_reduce_buffer async_offloading "
+        "clear_cache_before_training enable_autocast_cache frames vb_loss_strength peft_type "
+        "svd_dtype svd_rank stop_training_after_unit text_encoder_2_sequence_length "
+        "bundle_additional_embeddings sample_image_format sample_video_format sample_audio_format "
+        "samples_to_tensorboard non_ema_sampling prevent_overwrites debug_mode offline_mode "
+        "network_multiplier custom_attributes sdxl": _nothing,
     }.items()
     for name in names.split()
 }
