@@ -15,6 +15,7 @@ from pseudoword.errors import PseudowordError, StoppedError, TrainingError
 from pseudoword.models.family import Family
 from pseudoword.progress import Ending, Silent
 from pseudoword.runs import pack, requests
+from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupted
 from pseudoword.runs.planned import Options
 from pseudoword.runs.run import Run
@@ -183,3 +184,15 @@ def test_each_word_that_failed_is_counted_also_of_one_name_and_where_it_joined_t
     title, *lines = str(raised.value).splitlines()
     assert title.startswith("2 of 2 words could not be learned")
     assert lines == ["<a>: broken", "<a>: broken"]
+
+
+def test_each_line_of_a_log_tells_how_many_words_shared_its_time(
+    configs: list[TrainConfig],
+) -> None:
+    """So that a pack which goes on as a smaller one does not seem to have been as slow before."""
+    stops, goes_on = (config.folder for config in configs)
+    with pytest.raises(StoppedError):
+        train_pack(configs, progress=Asking(stops))
+    train_pack(configs)
+    assert [each.get("words") for each in RunFolder(stops).read_log()] == [None, 2, 2, None, None]
+    assert [each.get("words") for each in RunFolder(goes_on).read_log()] == [None, 2, 2, None, None]

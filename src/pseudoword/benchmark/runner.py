@@ -41,9 +41,6 @@ MAKER = "bench"
 LARGEST_NBYTES = 1024 * 1024
 """No file of a score is larger."""
 
-SECONDS = "seconds.json"
-"""Beside a variant's words: how long each took to learn, as its share of its pack's steps."""
-
 
 @dataclass(frozen=True)
 class VariantScores:
@@ -90,7 +87,7 @@ class BenchmarkRun:
         for first in range(0, len(tasks), self._config.pack):
             pack = tasks[first : first + self._config.pack]
             trained = self.learn(variant, pack)
-            seconds += self._seconds(variant, pack, trained)
+            seconds += sum(_training_seconds(word.folder) for word in trained)
             self._progress.phase(f"{variant.name}: drawing")
             for done, (task, word) in enumerate(zip(pack, trained, strict=True), 1):
                 drawn = word.concept if variant.layers else for_other_tools(word.concept)
@@ -99,23 +96,6 @@ class BenchmarkRun:
                 scores[task.name] = self._draw_and_score(folder, task, concept.token, [concept])
                 self._progress.advance(done, len(pack), task.name)
         return VariantScores(variant, scores, seconds)
-
-    def _seconds(self, variant: Variant, pack: Sequence[Task], trained: Sequence[Trained]) -> float:
-        """Of training these words, all together.
-
-        The words of a pack share each step, and a later call may have other packs. So each word's
-        share is kept when it has been learned.
-        """
-        files = Outputs(self._out / file_stem(variant.learned_as), MAKER)
-        path = files.folder / SECONDS
-        shares: dict[str, float] = json.loads(path.read_bytes()) if files.owned([SECONDS]) else {}
-        new = {t.name: _training_seconds(w) for t, w in zip(pack, trained, strict=True)
-               if t.name not in shares}  # fmt: skip
-        if new:
-            shares |= dict.fromkeys(new, max(new.values()) / len(new))
-            files.check([SECONDS], overwrite=self._overwrite)
-            files.write(SECONDS, json.dumps(shares).encode())
-        return sum(shares[task.name] for task in pack)
 
     def check(self, variants: Sequence[Variant], task: Task) -> None:
         """Check what can be known of each variant before its turn, which may be hours away.
@@ -235,6 +215,6 @@ class _StepsOnly(Silent):
         self.advance = progress.advance  # type: ignore[method-assign]
 
 
-def _training_seconds(trained: Trained) -> float:
-    """Of all training steps, also those of an earlier call."""
-    return sum(entry.get("seconds", 0.0) for entry in RunFolder(trained.folder).read_log())
+def _training_seconds(run: Path) -> float:
+    """A word's share of all its training steps, also those of an earlier call in another pack."""
+    return sum(one.get("seconds", 0.0) / one.get("words", 1) for one in RunFolder(run).read_log())

@@ -81,9 +81,13 @@ class RunCallbacks:
             self._log(0, self._evaluated(evaluation))
 
     def on_step(
-        self, metrics: StepMetrics, seconds: float, evaluation: EvaluationLoss | None
+        self,
+        metrics: StepMetrics,
+        seconds: float,
+        evaluation: EvaluationLoss | None,
+        words: int = 1,
     ) -> None:
-        """Log the step; stop the run if the loss has settled."""
+        """Log the step, which so many `words` took together; stop if the loss has settled."""
         run, step = self._run, self._run.state.step
         numbers = {
             "loss": metrics.loss,
@@ -92,6 +96,8 @@ class RunCallbacks:
             "grad": metrics.grad,
             "seconds": round(seconds, 4),
         }
+        if words > 1:
+            numbers["words"] = words
         if evaluation is not None:
             numbers |= self._evaluated(evaluation)
         self._log(step, numbers)

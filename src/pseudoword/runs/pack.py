@@ -125,7 +125,7 @@ class Pack:
         for active, metrics in stepped:
             active.seconds += step.seconds
             evaluation = evaluations.get(active.run.folder.path)
-            active.callbacks.on_step(metrics, step.seconds, evaluation)
+            active.callbacks.on_step(metrics, step.seconds, evaluation, len(step.metrics))
         runs = [active for active, _ in stepped]
         if shown := [active for active in runs if active.callbacks.previews_are_due]:
             self._draw(shown)

@@ -14,6 +14,8 @@ LARGEST_NBYTES = 256 * 1024 * 1024
 def append(path: Path, entry: Mapping[str, float]) -> None:
     """Add a line: step, loss, lr, norm, grad, seconds, and the losses of an evaluation.
 
+    Where `words` of a pack took the step together, that is how many.
+
     Raises:
         StorageError: it cannot be written.
     """
