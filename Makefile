@@ -1,4 +1,4 @@
-# Two commands on a fresh machine, with nothing but Python 3.11+ and make:
+# Two commands on a fresh machine, with nothing but Python 3.11 to 3.14 and make:
 #   make demo    install, then learn a word and show it
 #   make test    install, then run the tests
 
@@ -10,6 +10,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 endif
 RUN := $(BIN)/python -m
+
+# Settings of other programs and of pip that lead out of .venv.
+unexport PYTHONPATH PIP_TARGET PIP_PREFIX
+export PIP_USER := 0
 
 .PHONY: demo test check format install notebooks basemodel clean
 

@@ -1,5 +1,8 @@
 """Make `.venv` and put into it what `uv.lock` says. Needs nothing but Python 3.11 and its pip.
 
+The locked torch is there for some Pythons. An older or newer one looks for one of those and lets
+it go on; up to there, this file has to be read by Pythons since 3.6.
+
 uv sees which GPU there is, of NVIDIA, AMD or Intel, and takes the build of torch for it; on Linux
 without one, that for the CPU, which spares gigabytes. Set UV_TORCH_BACKEND (cpu, cu130, rocm7.2,
 xpu ...) to choose. Where torch's own index cannot be reached, pip's settings choose.
@@ -25,6 +28,9 @@ BACKEND = "UV_TORCH_BACKEND"
 FROM_TORCH = re.compile(r"^(torch|triton|nvidia-|cuda-)")
 """Packages that pip brings along with torch, and only where that build of torch wants them."""
 
+LOCKED = "not sysconfig.get_config_var('Py_GIL_DISABLED')"
+"""Whether a Python has its global lock: for one without, safetensors would have to be compiled."""
+
 ADVICE = (
     "If a package could not be downloaded, see that this machine reaches the network, and run the "
     "same command again. Behind a proxy, set HTTPS_PROXY; for an index of your own, PIP_INDEX_URL "
@@ -34,14 +40,20 @@ ADVICE = (
 
 def main() -> None:
     """Install, unless this very lock file has been installed already."""
-    if sys.version_info < (3, 11):  # noqa: UP036 (whoever runs this may have an older one)
-        sys.exit(f"pseudoword needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     wanted = fingerprint()
-    if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
+    minor = minor_of(BIN / PYTHON, having="pip")
+    if minor and STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
         return
+    if minor and minor not in fitting():
+        sys.exit(
+            f".venv is of Python 3.{minor}; pseudoword needs {needed()}. "
+            "Delete the folder .venv, and run the same command again."
+        )
+    if not minor and minor_of(sys.executable, having="sys") not in fitting():
+        leave_it_to_another()
     STAMP.unlink(missing_ok=True)  # from now on nothing is sure, whatever interrupts
     print("installing into .venv; the first time takes a few minutes", flush=True)
-    if not has_pip():  # also where an earlier call was interrupted
+    if not minor:  # also where an earlier call was interrupted
         make_venv()
     run(BIN / PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", UV)
     install_torch()
@@ -68,24 +80,59 @@ def main() -> None:
     STAMP.write_text(wanted, encoding="utf-8")
 
 
-def has_pip() -> bool:
-    """Whether `.venv` is there, and whole enough to install into."""
-    python = BIN / PYTHON
-    asked = [str(python), "-m", "pip", "--version"]
-    return (
-        python.exists() and not subprocess.run(asked, check=False, capture_output=True).returncode
-    )
+def fitting() -> "list[int]":
+    """The minor versions of Python that the locked torch is there for, from new to old."""
+    lock = (ROOT / "uv.lock").read_text(encoding="utf-8")
+    found = set(re.findall(r"/torch-[^/]*-cp3(\d+)-cp3\d+-", lock))
+    return sorted(map(int, found), reverse=True)
+
+
+def needed() -> str:
+    """The Pythons that fit: `Python 3.11, 3.12 or 3.13`."""
+    *most, last = [f"3.{minor}" for minor in reversed(fitting())]
+    return f"Python {', '.join(most)} or {last}"
+
+
+def leave_it_to_another() -> None:
+    """Let a Python that fits do it, and end as it ended.
+
+    It is looked for by names such as `python3.12`, and has to start and to have pip: some that a
+    manager of versions puts there only say that they are not chosen.
+    """
+    mine = f"this is {sys.version.split()[0]}"
+    for minor in fitting():
+        other = shutil.which(f"python3.{minor}")
+        if other and minor_of(other, having="ensurepip") == minor:
+            print(f"{mine}, so {other} installs", flush=True)
+            sys.exit(subprocess.call([other, str(Path(__file__).resolve())]))
+    newest = f"3.{fitting()[0]}"
+    name_it = f"make demo PYTHON=/where/it/is/python{newest}"
+    if sys.platform == "win32":
+        name_it = rf"py -{newest} scripts\install.py"
+    sys.exit(f"pseudoword needs {needed()}; {mine}. If there is one elsewhere, name it: {name_it}")
+
+
+def minor_of(python: object, having: str) -> int:
+    """The minor version of a Python 3; 0 if it does not start, or lacks the module `having`."""
+    say = f"import {having}, sys, sysconfig; print(int({LOCKED} and sys.version_info[1]))"
+    try:
+        return int(subprocess.check_output([str(python), "-c", say], stderr=subprocess.DEVNULL))
+    except (OSError, subprocess.CalledProcessError):
+        return 0
 
 
 def make_venv() -> None:
     """Make `.venv`, or what it lacks."""
+    for link in BIN.glob("python*"):
+        if not link.exists():  # to a Python that is gone; `venv` would leave it
+            link.unlink()
     try:
         # As `python -m venv` does: a copy of some Pythons, such as those of macOS, does not start.
         venv.create(VENV, with_pip=True, symlinks=sys.platform != "win32")
     except subprocess.CalledProcessError:
         sys.exit(
             f"{sys.executable} cannot put pip into .venv. On Debian and Ubuntu: "
-            "apt-get install python3-venv"
+            f"apt-get install python3.{sys.version_info[1]}-venv"
         )
 
 
@@ -112,9 +159,10 @@ def install_torch() -> None:
 
 
 def fingerprint() -> str:
-    """Changes when something has to be installed anew."""
+    """Changes when something has to be installed anew, also because the folder was moved."""
     files = [ROOT / "uv.lock", ROOT / "pyproject.toml", Path(__file__)]
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+    parts = [str(ROOT).encode(), *(f.read_bytes() for f in files)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def run(*command: object) -> None:

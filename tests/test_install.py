@@ -1,7 +1,9 @@
 """scripts/install.py where a machine lacks something, or an earlier call was interrupted."""
 
+import ast
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -32,10 +34,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
+def stop(*_: object) -> None:
+    raise SystemExit("installing begins")
+
+
 def test_a_folder_without_pip_is_mended(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def began(python: Path, *_: object) -> None:
         subprocess.run([python, "-m", "pip", "--version"], check=True, capture_output=True)
-        raise SystemExit("installing begins")
+        stop()
 
     monkeypatch.setattr(install, "run", began)
     venv.create(install.VENV, with_pip=False)  # as after an interruption
@@ -61,19 +67,21 @@ def test_on_windows_a_whole_folder_is_known_by_its_python(
     on_windows = script()
     assert (on_windows.BIN.name, on_windows.PYTHON) == ("Scripts", "python.exe")
     monkeypatch.setattr(install, "PYTHON", on_windows.PYTHON)
-    assert not install.has_pip()
+    assert not install.minor_of(install.BIN / install.PYTHON, having="sys")
     (install.BIN / "python.exe").parent.mkdir(parents=True)
     (install.BIN / "python.exe").symlink_to(sys.executable)
-    assert install.has_pip()
+    assert install.minor_of(install.BIN / install.PYTHON, having="sys") == sys.version_info[1]
 
 
 def test_without_a_network_it_is_told_what_to_do(
     install: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     venv.create(install.VENV, with_pip=False)
-    monkeypatch.setattr(install, "has_pip", lambda: True)  # making one with pip takes long
+    # making one with pip takes long
+    monkeypatch.setattr(install, "minor_of", lambda *_, **__: sys.version_info[1])
     monkeypatch.setattr(install, "ROOT", install.VENV.parent)
     monkeypatch.setattr(install, "fingerprint", lambda: "new")
+    monkeypatch.setattr(install, "fitting", lambda: [sys.version_info[1]])
     with pytest.raises(
         SystemExit, match=r"failed: .* pip install .*\n.* HTTPS_PROXY.* PIP_INDEX_URL"
     ):
@@ -86,8 +94,104 @@ def test_a_python_without_ensurepip_is_told(install: Any, monkeypatch: pytest.Mo
         raise subprocess.CalledProcessError(1, "ensurepip")
 
     monkeypatch.setattr(venv, "create", fails)
-    with pytest.raises(SystemExit, match="apt-get install python3-venv"):
+    package = rf"python3\.{sys.version_info[1]}-venv"
+    with pytest.raises(SystemExit, match=f"apt-get install {package}"):
         install.main()
+
+
+def test_a_python_that_is_gone_is_replaced(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a system takes one away for a newer one: links in the folder lead nowhere."""
+    create = venv.create
+    create(install.VENV, with_pip=False, symlinks=True)
+    install.STAMP.write_text(install.fingerprint())
+    for link in install.BIN.glob("python*"):
+        link.unlink()
+        link.symlink_to("/where/no/python/is")
+    monkeypatch.setattr(venv, "create", lambda folder, **_: create(folder, symlinks=True))
+    monkeypatch.setattr(install, "run", stop)
+    with pytest.raises(SystemExit, match="installing begins"):
+        install.main()
+    subprocess.run([install.BIN / install.PYTHON, "-c", ""], check=True)
+
+
+def test_a_folder_that_was_moved_is_installed_anew(
+    install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commands name the Python at the place where it was."""
+    monkeypatch.setattr(install, "minor_of", lambda *_, **__: install.fitting()[0])
+    monkeypatch.setattr(install, "run", stop)
+    for name in ("uv.lock", "pyproject.toml"):
+        shutil.copy(install.ROOT / name, tmp_path)
+    install.VENV.mkdir()
+    install.STAMP.write_text(install.fingerprint())
+    install.main()  # nothing to do
+    monkeypatch.setattr(install, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match="installing begins"):
+        install.main()
+
+
+def python_named(folder: Path, name: str, does: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{does}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def too_new(install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Where the Python that runs the script has no torch; others are in the folder `others`."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "others" / "mine"))
+    monkeypatch.setenv("PATH", str(tmp_path / "others"))
+    python_named(tmp_path / "others", "mine", "echo 99")
+    return install
+
+
+def test_a_python_without_torch_leaves_it_to_another(
+    too_new: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for minor in too_new.fitting():
+        # those of pyenv that are not chosen
+        python_named(tmp_path / "others", f"python3.{minor}", "exit 127")
+    python_named(
+        tmp_path / "others",
+        f"python3.{too_new.fitting()[1]}",
+        f"if [ $1 = -c ]; then echo {too_new.fitting()[1]}; else echo went on with $1; exit 7; fi",
+    )
+    with pytest.raises(SystemExit) as ended:
+        too_new.main()
+    assert ended.value.code == 7
+    said = capfd.readouterr().out
+    assert f"python3.{too_new.fitting()[1]} installs" in said
+    assert f"went on with {SCRIPT}" in said
+    assert not too_new.VENV.exists()
+
+
+def test_where_no_python_has_torch_it_is_told_which_would(too_new: Any, tmp_path: Path) -> None:
+    python_named(tmp_path / "others", f"python3.{too_new.fitting()[0]}", "echo 0")  # without a lock
+    with pytest.raises(
+        SystemExit, match=r"needs Python 3\.11, 3\.12, .* or 3\.\d+; .* PYTHON=/\S+/python3\.1"
+    ):
+        too_new.main()
+    assert not too_new.VENV.exists()
+
+
+def test_a_folder_of_a_python_without_torch_is_told(
+    install: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "minor_of", lambda *_, **__: 99)
+    with pytest.raises(SystemExit, match=r"\.venv is of Python 3\.99; .* Delete the folder"):
+        install.main()
+
+
+def test_this_python_is_one_of_those_that_fit(install: Any) -> None:
+    minor = install.minor_of(sys.executable, having="sys")
+    assert minor in install.fitting()
+    assert minor == sys.version_info[1]
+    assert install.minor_of(sys.executable, having="no_such_module") == 0
+
+
+def test_older_pythons_can_read_the_script() -> None:
+    """They say what is needed, or find another one."""
+    ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 6))
 
 
 @pytest.mark.parametrize(
