@@ -204,6 +204,8 @@ def test_optimisers_are_known_by_their_usual_names(theirs: str, path: str) -> No
         ("Euler a", "EulerAncestralDiscreteScheduler"),
         ("k_dpm_2", "KDPM2DiscreteScheduler"),
         ("DPM++ 2M", "DPMSolverMultistepScheduler"),
+        ("DPMPP", "DPMSolverMultistepScheduler"),
+        ("EULER_A", "EulerAncestralDiscreteScheduler"),
         ("UniPC", "UniPCMultistepScheduler"),
         ("DDIM", "DDIMScheduler"),
     ],

@@ -21,6 +21,7 @@ def test_a_line_says_what_to_draw_and_how() -> None:
     ("line", "says"),
     [
         ("a --x 3", "no --x; there are --n negative"),
+        ("a --rcfg 1", "no --rcfg; there are --n negative"),
         ("a --s 3 --s 4", "--s is given twice"),
         ("a --s many", "should be a valid integer"),
         ("a --w 0", "greater than or equal to 8"),
@@ -87,6 +88,12 @@ def test_samples_of_other_trainers_are_read(tmp_path: Path) -> None:
     theirs = {"enabled": True, "prompt": "a", "negative_prompt": "", "cfg_scale": 7.0, "frames": 1}
     file.write_text(json.dumps([theirs, off, "[trigger] --d 3"]))
     assert lines_of(str(file)) == ["a --l 7.0", "[name] --d 3"]
+    theirs = {"prompt": "a", "seed": 4, "noise_scheduler": "DPMPP_KARRAS"}
+    flux = {"prompt": "b", "scale": 1.0, "guidance_scale": 3.5}
+    file.write_text(json.dumps([theirs, theirs | {"random_seed": True}, flux]))
+    assert lines_of(str(file)) == [
+        "a --d 4 --ss DPMPP_KARRAS", "a --ss DPMPP_KARRAS", "b --l 3.5",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

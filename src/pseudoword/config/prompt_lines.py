@@ -57,7 +57,7 @@ def parse(line: str) -> PromptLine:
     Raises:
         SettingsError: a letter is unknown or given twice, or its value is none.
     """
-    prompt, *options = re.split(r"(?<!\S)--(?=[a-z]{1,2}\b)", line)
+    prompt, *options = re.split(r"(?<!\S)--(?=(?:[a-z]{1,2}|ctr|rcfg)\b)", line)
     given: dict[str, Any] = {}
     for option in options:
         letter, _, value = option.partition(" ")

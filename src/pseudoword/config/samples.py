@@ -8,9 +8,11 @@ from typing import Any
 _LETTERS = {
     **{"negative_prompt": "n", "neg": "n", "seed": "d", "width": "w", "height": "h"},
     **{"sample_steps": "s", "diffusion_steps": "s"},
-    **{"scale": "l", "cfg_scale": "l", "guidance_scale": "l", "sample_sampler": "ss"},
+    **{"guidance_scale": "l", "scale": "l", "cfg_scale": "l"},
+    **{"sample_sampler": "ss", "noise_scheduler": "ss"},
 }
-"""Settings of a sample, of kohya's scripts, OneTrainer or ai-toolkit -> the letter of ours."""
+"""Settings of a sample, of kohya's scripts, OneTrainer or ai-toolkit -> the letter of ours. kohya's
+`guidance_scale` is that of models which read it, and their `scale` is then 1."""
 
 
 def lines_of_samples(samples: Iterable[Any], shared: Mapping[str, Any]) -> list[str]:
@@ -29,6 +31,8 @@ def lines_of_samples(samples: Iterable[Any], shared: Mapping[str, Any]) -> list[
         line = " ".join(prompt.split()).replace("[trigger]", "[name]")
         for name, letter in _LETTERS.items():
             value = own.get(name, shared.get(name))
+            if name == "seed" and own.get("random_seed"):
+                continue
             if value not in (None, "") and f" --{letter} " not in line:
                 line += f" --{letter} {value}"
         lines.append(line)

@@ -25,11 +25,12 @@ _ELSEWHERE = {
     "dpm2_a": "KDPM2AncestralDiscrete",
     "dpmsolver++": "DPMSolverMultistep",
     "dpm++_2m": "DPMSolverMultistep",
+    "dpmpp": "DPMSolverMultistep",
     "dpmsingle": "DPMSolverSinglestep",
     "unipc": "UniPCMultistep",
 }
-"""Names in kohya's scripts and AUTOMATIC1111 -> diffusers'. They are compared in small letters,
-with `_` for a space, and without kohya's `k_` before them."""
+"""Names in kohya's scripts, AUTOMATIC1111 and OneTrainer -> diffusers'. They are compared in small
+letters, with `_` for a space, and without kohya's `k_` before them."""
 
 
 _KARRAS = re.compile(r"[\s_-]+karras\s*$", re.IGNORECASE)
