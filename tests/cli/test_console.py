@@ -1,5 +1,11 @@
+import contextlib
 import io
 import itertools
+import os
+import pty
+import signal
+import subprocess
+import sys
 
 import pytest
 import rich.console
@@ -60,6 +66,40 @@ def test_a_log_forgets_how_slow_the_first_steps_were(monkeypatch: pytest.MonkeyP
     said = out.getvalue().splitlines()
     assert "20.0 s each" in said[2]
     assert said[-1].endswith("(8.0/s, at most 19 min left)")
+
+
+def test_a_bar_forgets_the_hours_in_which_the_computer_slept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    console, out = lines(monkeypatch, terminal=True)
+    with console:
+        console.phase("learning")
+        for step in range(1, 200):
+            now[0] += 7200 if step == 10 else 1.0
+            console.advance(step, 1000)
+    assert out.getvalue().rfind("1.0/s") > out.getvalue().rfind("s each")
+
+
+def test_a_signal_that_ends_it_leaves_the_cursor_to_be_seen() -> None:
+    """In a terminal of its own: what a bar hides stays hidden in the shell that follows."""
+    code = (
+        "import signal\nfrom pseudoword.cli.console import Console\n"
+        "with Console():\n signal.raise_signal(signal.SIGTERM)"
+    )
+    terminal, its_end = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=its_end, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(its_end)
+    said = b""
+    with contextlib.suppress(OSError):  # once it has ended
+        while more := os.read(terminal, 1024):
+            said += more
+    os.close(terminal)
+    assert child.wait() == -signal.SIGTERM
+    assert said.rfind(b"\x1b[?25h") > said.rfind(b"\x1b[?25l") >= 0
 
 
 def test_what_takes_no_time_by_the_clock_has_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,14 @@
 """How long work goes on: a live bar on a terminal, plain lines in a log. All of it on stderr."""
 
+import contextlib
+import os
+import signal
 import sys
+import threading
 import time
 from collections import deque
-from types import TracebackType
+from contextlib import ExitStack
+from types import FrameType, TracebackType
 from typing import Any
 
 from pseudoword.cli.terminal import Unbreakable
@@ -11,8 +16,11 @@ from pseudoword.text import duration, visible, without_middle
 
 LOG_EVERY_SECONDS = 10.0
 
-RECENT_LINES = 4
-"""A log tells the speed since so many lines ago: the first steps of a phase may be far slower."""
+RECENT = 4
+"""The speed is that since so many times `LOG_EVERY_SECONDS` ago: the first steps of a phase may be
+far slower, and the computer may have slept."""
+
+SHOW_CURSOR = b"\x1b[?25h\n"
 
 BAR_WIDTH = 72
 """On a narrower terminal, a phase has its text, its count and the time that is left, but no bar."""
@@ -45,12 +53,16 @@ class Console:
             del columns[3:5], columns[1]
         self._room = self._out.width - (NARROW_COLUMNS if narrow else COLUMNS)
         self._bar = Bar(*columns, console=self._out, disable=not self._live)
+        self._at_end = ExitStack()
         self._text = ""
         self._logged = time.monotonic()
-        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT_LINES)
-        """what was done when the phase began and at its last lines, and when that was"""
+        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
+        """what was done when the phase began and at times after that, and when these were"""
 
     def __enter__(self) -> "Console":
+        if self._live and threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGTERM, _end_with_cursor)
+            self._at_end.callback(signal.signal, signal.SIGTERM, before)
         self._bar.start()
         self.phase("starting")  # importing torch and all that needs it takes seconds
         return self
@@ -62,6 +74,7 @@ class Console:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
+        self._at_end.close()
 
     def phase(self, text: str) -> None:
         """A new bar, or a line in the log."""
@@ -88,13 +101,15 @@ class Console:
         # the clock of Windows stands still for up to 16 ms
         rate = (done - first) / (now - began) if now > began else 0.0
         speed = _speed(rate) if rate > 0 else ""
+        due = done == total or now - self._logged > LOG_EVERY_SECONDS
+        if due:
+            self._logged = now
+            self._recent.append((done, now))
         if self._live:
             task = self._bar.task_ids[-1]
             shown = visible(detail)
             self._bar.update(task, completed=done, total=total, detail=shown, speed=speed)
-        elif done == total or now - self._logged > LOG_EVERY_SECONDS:
-            self._logged = now
-            self._recent.append((done, now))
+        elif due:
             left = f"at most {duration((total - done) / rate)} left" if speed else ""
             shown = ", ".join(filter(None, (detail, speed, left if done < total else "")))
             self.note(f"{self._text}: {done}/{total}" + (f" ({shown})" if shown else ""))
@@ -104,6 +119,14 @@ class Console:
         from rich.text import Text
 
         self._out.print(Text(without_middle(visible(text))), soft_wrap=True)
+
+
+def _end_with_cursor(signum: int, _frame: FrameType | None) -> None:
+    """End as if this signal were not heard, but show the cursor that the bar has hidden."""
+    with contextlib.suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), SHOW_CURSOR)
+    signal.signal(signum, signal.SIG_DFL)
+    signal.raise_signal(signum)
 
 
 def _speed(rate: float) -> str:
