@@ -73,7 +73,7 @@ def test_a_folder_of_kohya_s_folders_stands_for_the_pictures_in_them(tmp_path: P
     made(tmp_path, "10_my cat/a.png", "10_my cat/a.caption", "3_it/b.png", "log/c.png")
     names, notes = found(tmp_path)
     assert names == ["a.png", "b.png"]
-    assert "in 10_my cat, 3_it, each of them as often as the numbers in these names say" in notes
+    assert "using the pictures in 10_my cat, 3_it\n" in notes
     assert "not searched: log" in notes
     names, notes = found(made(tmp_path, "own.png"))
     assert names == ["own.png"]
@@ -87,8 +87,12 @@ def test_repeats_are_those_of_folders_that_are_found(tmp_path: Path) -> None:
     assert picture_files.repeats([tmp_path], pictures) == [10, 3]
     assert picture_files.repeats([tmp_path / "10_a", tmp_path], pictures) == [1, 3]
     assert picture_files.repeats(pictures, pictures) == [1, 1]
+    notes: list[str] = []
+    picture_files.note_repeats([tmp_path], pictures, notes.append)
+    assert [note.partition("folders say: ")[2] for note in notes] == ["3, 10"]
     (tmp_path / "3_b").rename(tmp_path / "010_b")
-    assert "in 010_b, 10_a, each of them equally often" in found(tmp_path)[1]
+    picture_files.note_repeats([tmp_path], picture_files.find([tmp_path]), notes.append)
+    assert len(notes) == 1
 
 
 def test_a_folder_of_other_folders_names_them(tmp_path: Path) -> None:

@@ -262,7 +262,9 @@ def test_repeats_are_of_what_a_run_learns_from(
         place = second if i else first
         place.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, place)
-    unbroken = word(learn(base, tmp_path / "both", tmp_path / "unbroken"))
+    notes = Notes()
+    unbroken = word(learn(base, tmp_path / "both", tmp_path / "unbroken", progress=notes))
+    assert any("names of their folders say: 2, 4" in line for line in notes.lines)
     with monkeypatch.context() as patch:
         stop_at(4, patch)
         with pytest.raises(KeyboardInterrupt):

@@ -97,6 +97,7 @@ def prepare_pictures(
         progress.note(text)
 
     paths = picture_files.find(config.pictures, note)
+    picture_files.note_repeats(config.pictures, paths, note)
     if caption_model:
         captioning.write_captions(paths, caption_model, progress)
     captions.note_unused(paths, templates, config, note)

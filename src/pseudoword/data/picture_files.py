@@ -89,6 +89,17 @@ def repeats(given: Sequence[Path], pictures: Sequence[Path]) -> list[int]:
     ]
 
 
+def note_repeats(given: Sequence[Path], pictures: Sequence[Path], note: Note) -> None:
+    """Report that some pictures are learned from more often than others."""
+    found = {*repeats(given, pictures)}
+    if len(found) > 1:
+        numbers = listed([str(number) for number in sorted(found)], MAX_LISTED)
+        note(
+            "pictures are used as often beside each other as the numbers in the names of their "
+            f"folders say: {numbers}"
+        )
+
+
 def mask_files(pictures: Sequence[Path]) -> dict[Path, list[Path]]:
     """Picture -> its mask files, the one to use first. Pictures without a mask are left out."""
     by_owner: dict[Path, list[Path]] = {}
@@ -133,12 +144,8 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
     repeated = [] if pictures else [p for p in folders if REPEATS.match(p.name)]
     unsearched = [p.name for p in folders if p not in repeated]
     if repeated:
-        names = [p.name for p in repeated]
-        equal = len({int(name.partition("_")[0]) for name in names}) == 1
-        how_often = "equally often" if equal else "as often as the numbers in these names say"
-        note(
-            f"{folder}: using the pictures in {listed(names, MAX_LISTED)}, each of them {how_often}"
-        )
+        names = listed([p.name for p in repeated], MAX_LISTED)
+        note(f"{folder}: using the pictures in {names}")
         pictures = [picture for inner in repeated for picture in _pictures_in(inner, note)]
     if not pictures:
         hint = f", and its folders are not searched: {listed(unsearched, MAX_LISTED)}. Give those"
