@@ -58,7 +58,8 @@ config:
   process:
   - embedding: {trigger: tr1, tokens: 3, init_words: a man}
     datasets: [{folder_path: men, caption_ext: txt, buckets: true, shuffle_tokens: false}]
-    train: {steps: 40, lr: 1e-3, dtype: bf16, optimizer: adamw8bit, optimizer_params: {eps: 0.1}}
+    train: {steps: 40, lr: 1e-3, dtype: bf16, optimizer: adamw8bit, optimizer_params: {eps: 0.1},
+      gradient_accumulation: 2, noise_offset: 0.0}
     model: {name_or_path: men.safetensors, quantize: true}
     save: {save_every: 10, dtype: float16}
     sample: {sample_every: 20, width: 64, seed: 4, prompts: ["[trigger] at sea", "a b --w 32"]}
@@ -164,7 +165,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "template": "filewords", "crop": "buckets", "lr": "1e-3", "dtype": "bfloat16",
             "optimiser": "adamw8bit", "optimiser_option": "eps=0.1", "base": "men.safetensors",
             "quantize": "8bit", "save_every": 10, "preview_every": 20,
-            "preview": ["[name] at sea --d 4 --w 64", "a b --w 32 --d 4"],
+            "accumulate": 2, "preview": ["[name] at sea --d 4 --w 64", "a b --w 32 --d 4"],
         },
     ),
     "one.json": (
@@ -306,6 +307,7 @@ def given_once(given: dict[str, list[Any]]) -> dict[str, Any]:
 def test_what_has_no_option_is_told_with_what_to_do(tmp_path: Path) -> None:
     said = told(tmp_path / "a.yaml", INVOKE)
     assert f"\n  cache_vae_outputs: {INSTEAD['cache_vae_outputs']}" in said
+    assert "noise-offset" not in told(tmp_path / "toolkit.yaml", TOOLKIT)
     said = told(tmp_path / "kohya.toml", KOHYA)
     assert f"\n  num_repeats: {INSTEAD['num_repeats']}" in said
     assert f"\n  is_reg: {INSTEAD['reg_data_dir']}" in said

@@ -222,7 +222,7 @@ _NAMES: Mapping[str, str] = {
     "fused_backward_pass disable_mmap_load_safetensors "
     "allow_tf32 lowram highvram blocks_to_swap "
     "enable_cpu_offload_during_validation ddp_timeout local_rank": _SPEED,
-    "cache_dir huggingface_cache_dir": (
+    "cache_dir huggingface_cache_dir hf_cache_dir": (
         "the environment variable HF_HOME names the folder of the hub's files"
     ),
     "config_file output_config": (

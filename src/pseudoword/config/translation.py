@@ -96,8 +96,11 @@ def translated(values: Object, kind: type[BaseModel]) -> str | None:
         return None
     many = {name for name in given if "tuple" in str(kind.model_fields[name].annotation)}
     for name in [*given]:
-        default = str(kind.model_fields[name].default)
-        chosen = [v for v in given[name] if v is not False and str(v) != default]
+        default = kind.model_fields[name].default
+        usual = [default, str(default)]
+        chosen = [
+            v for v in given[name] if v is not False and v not in usual and str(v) not in usual
+        ]
         if name not in many and chosen:
             for other in (v for v in given[name] if v is not chosen[0]):
                 what = f"{flag(name)} takes one value: {brief(other)} is left out"
@@ -488,7 +491,7 @@ _RULES: dict[str, Rule] = {
         "learning_rate_scaler loss_scaler": _told_of("scale_lr", "NONE"),
         "stop_training_after": _told_of("epochs"),
         "learn_rate": _as("lr"),
-        "gradient_step": _as("accumulate"),
+        "gradient_step gradient_accumulation": _as("accumulate"),
         "clip_grad_norm": _as("clip_norm"),
         "clip_grad_value": _clipping,
         "ema use_ema ema_update_step_interval": _nothing,
