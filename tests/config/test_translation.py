@@ -332,6 +332,7 @@ def test_what_has_no_option_is_told_with_what_to_do(tmp_path: Path) -> None:
         ("jsonl_path = 'a/masks.jsonl'", "jsonl_path: " + INSTEAD["jsonl_path"]),
         ("optimizer = {r = 0.5}", "r: " + INSTEAD["prodigy_beta3"]),
         ("concepts = [{path = 'q', type = 'VALIDATION'}]", "type VALIDATION: --held-out counts"),
+        ("conditioning_data_dir = 'm'", "conditioning_data_dir: it is --mask file, with NAME-mask"),
         ("flip_aug = true", "flip: --flip takes one value: False is left out"),
         ("enable_random_rotate = true", "enable_random_rotate: pictures are not turned"),
     ],

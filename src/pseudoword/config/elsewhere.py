@@ -80,7 +80,7 @@ _NAMES: Mapping[str, str] = {
         "a mask is used as it is; --unmasked-weight is what the rest counts"
     ),
     "unmasked_probability": "--unmasked-weight is what the rest counts, in every step",
-    "masked_loss masked_training use_masks conditioning_data_dir": (
+    "masked_loss masked_training use_masks conditioning_data_dir mask_path": (
         "it is --mask file, with NAME-mask.png beside each picture or in masks/"
     ),
     "alpha_mask": "it is --mask alpha",

@@ -417,9 +417,7 @@ _RULES: dict[str, Rule] = {
         },
         "min_bucket_reso max_bucket_reso bucket_reso_steps bucket_no_upscale": _nothing,
         "enable_random_flip enable_fixed_flip flip_x": _if("flip", True),
-        "masked_training use_masks masked_loss conditioning_data_dir mask_path": _if(
-            "mask", "file"
-        ),
+        "masked_training use_masks masked_loss": _if("mask", "file"),
         "alpha_mask use_weight": _if("mask", "alpha"),
         "unmasked_weight": lambda leaf: (
             {"unmasked_weight": leaf.value} if leaf.beside.get("masked_training") else None
