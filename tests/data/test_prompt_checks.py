@@ -48,6 +48,14 @@ def test_weights_are_reported_as_plain_text(text: str) -> None:
     assert line.endswith("is plain text here: only prompts to draw have weights")
 
 
+@pytest.mark.parametrize("mark", ["{red|blue}", "{2$$red|blue|}", "|||", ";;;"])
+def test_choices_of_kohyas_scripts_are_reported_as_plain_text(mark: str) -> None:
+    reported: list[str] = []
+    prompt_checks.note_weights([f"a {mark} cat", f"{mark}"], reported.append)
+    (line,) = reported
+    assert line.startswith(f"{mark} is plain text here: tags are parted by commas, and")
+
+
 def test_a_weight_on_the_word_itself_is_shown_as_it_was_written() -> None:
     for text in ("a cat, ([name]:1.4)", "<x>, ((<x>))", f"[{delimited('<x>')}]"):
         reported: list[str] = []
@@ -63,6 +71,7 @@ def test_other_text_is_not_reported_as_a_weight() -> None:
         "well-known -- a cat AND A DOG",
         "<my:cat>",
         "c+",
+        "{a cat}, a|b || c;; :|",
     ]
     texts += ["my (cat:2)", f"a {delimited('[cat]')}", "a (((", "(" * 5000, "[" * 5000, "a:b) c]"]
     prompt_checks.note_weights(texts, reported.append, ["(cat:2)", "[cat]"])

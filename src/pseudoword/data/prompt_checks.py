@@ -47,9 +47,16 @@ WEIGHT = re.compile(f"{_SUPPORTED} | {_NOT_SUPPORTED}", re.VERBOSE)
 COMFYUI = re.compile(r"\b embedding: [^\s,():]+", re.VERBOSE)
 """How a word is written in ComfyUI, by the name of its file."""
 
+CHOICE = re.compile(r"\{ [^{}|]* \| [^{}]* \} | \|\|\| | ;;;", re.VERBOSE)
+"""One of several texts, or what parts tags, in captions for kohya's scripts."""
+
 NAME = re.compile(r"< [^\W\d_] [\w-]* >", re.VERBOSE)
 """How words are mostly called."""
 
+_CHOICES = (
+    "tags are parted by commas, and a caption of several lines with --caption-lines random has one "
+    "of them each time"
+)
 _AS_IT_IS = "a word is written by its name alone"
 
 FIELDS = ("[name]", "[filewords]")
@@ -132,10 +139,11 @@ def check_prompts(
 
 def note_weights(texts: Iterable[str], note: Note, placeholders: Iterable[str] = ()) -> None:
     """Report the first caption or template that seems to have weights, which only drawing reads,
-    or a word as ComfyUI's."""
+    a word as ComfyUI's, or choices as kohya's scripts."""
     texts = list(texts)
     _note(COMFYUI, texts, placeholders, note, _AS_IT_IS)
     _note(WEIGHT, texts, placeholders, note, "only prompts to draw have weights")
+    _note(CHOICE, texts, placeholders, note, _CHOICES)
 
 
 def note_unknown_words(texts: Iterable[str], note: Note, known: Iterable[str]) -> None:
