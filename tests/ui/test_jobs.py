@@ -40,7 +40,8 @@ def test_a_training_waits_runs_and_leaves_a_word(
     (job,) = page.jobs()
     assert (job.state, job.sentence, job.step) == ("done", "<cat> is ready.", 2)
     (word,) = page.library.words()
-    assert (word.id, word.token, word.has_preview) == (job.word, "<cat>", True)
+    assert (word.id, word.token) == (job.word, "<cat>")
+    assert word.preview is not None
     assert [step for step, _ in page.curves(job.id).loss] == [1, 2]
     assert not [note for note in job.notes if "to go" in note]  # true only when it was made
     assert JobFiles(queue.workspace, job.id).progress["ends"]
@@ -86,7 +87,7 @@ def test_a_training_without_previews_leaves_a_word_without_a_picture(
     train(queue, job.id)
     assert queue.job(job.id).state == "done"
     assert not queue.filmstrip_drawn(job.id)
-    assert not queue.library.words()[0].has_preview
+    assert queue.library.words()[0].preview is None
 
 
 def test_the_pictures_are_those_of_when_it_was_submitted(
@@ -606,4 +607,4 @@ def test_a_picture_is_no_way_out_of_its_run(queue: Queue, tmp_path: Path) -> Non
     Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
     (folder / "previews" / "step-1-1.png").symlink_to(tmp_path / "secret.png")
     (word,) = queue.library.words()
-    assert (word.id, word.has_preview, queue.library.preview(name)) == (name, False, None)
+    assert (word.id, word.preview, queue.library.preview(name)) == (name, None, None)

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save
 from ui_uploads import embedding, hostile_png
 
-from pseudoword import api, formats
+from pseudoword import api, formats, internals
 from pseudoword.commands import push
 from pseudoword.concept import Concept
 from pseudoword.config.workspace import WorkspaceLimits
@@ -200,3 +200,20 @@ def test_what_training_saves_while_a_word_is_renamed_is_kept(
     now = formats.read(library.file(name))
     assert now.token == "<dog>"
     assert torch.equal(now.vectors["clip_l"], torch.full((1, 768), 2.0))
+
+
+def test_the_file_of_a_word_is_read_again_only_after_a_change(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (word,) = library.add(embedding(), "one.safetensors")
+    read, files = internals.read_all, []
+
+    def counted(file: Path) -> Any:
+        files.append(file)
+        return read(file)
+
+    monkeypatch.setattr(internals, "read_all", counted)
+    assert library.words() == library.words() == [word]
+    assert files == []
+    library.rename(word.id, "<dog>")
+    assert [one.token for one in library.words()] == ["<dog>"]

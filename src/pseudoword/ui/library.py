@@ -8,8 +8,9 @@ import contextlib
 import json
 import re
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -49,7 +50,10 @@ class Word:
     """seconds since 1970"""
     base: str
     """the model it was learned on, if that is known"""
-    has_preview: bool
+    init: str
+    """the known words that it began as, if they are known"""
+    preview: Path | None
+    """the picture that stands for it"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Library:
         without the one of an id."""
         self.workspace = workspace
         self._being_learned = being_learned
+        self._read: dict[Path, tuple[object, Word]] = {}
 
     def words(self) -> list[Word]:
         """All words, the newest first; those that are being learned as they were saved last."""
@@ -337,18 +342,53 @@ class Library:
 
     def _word(self, name: str, folder: Path) -> Word:
         about = read_json(folder / ABOUT)
-        (concept,) = internals.read_all(folder / CONCEPT)
-        families = [concept.family] if concept.family else internals.families_of(concept.widths)
-        return Word(
-            id=name,
-            token=concept.token,
-            families=tuple(families),
-            vectors={key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()},
+        return replace(
+            self._told(name, folder / CONCEPT),
             source=str(about.get("source", "")),
             created=float(about.get("created", 0.0)),
-            base=concept.provenance.get("base", ""),
-            has_preview=_preview_of(folder) is not None,
+            preview=_preview_of(folder),
         )
+
+    def _told(self, name: str, file: Path) -> Word:
+        """What the file of a word tells. It is read once: a library may have a thousand."""
+        try:
+            stat = file.stat()
+            state = stat.st_ino, stat.st_mtime_ns, stat.st_size
+        except OSError:
+            state = None
+        before, word = self._read.get(file, (None, None))
+        if word is None or before != state:
+            word = _from_file(name, file)
+            self._read[file] = state, word
+        return word
+
+
+def _from_file(name: str, file: Path) -> Word:
+    """A word, as far as its file tells."""
+    (concept,) = internals.read_all(file)
+    families = [concept.family] if concept.family else internals.families_of(concept.widths)
+    return Word(
+        id=name,
+        token=concept.token,
+        families=tuple(families),
+        vectors={key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()},
+        source="",
+        created=0.0,
+        base=concept.provenance.get("base", ""),
+        init=internals.init_words(concept),
+        preview=None,
+    )
+
+
+def is_found(word: Word, search: str) -> bool:
+    """Whether all that is searched for is in the word's name, or in what it comes from."""
+    text = _plain(" ".join([word.token, word.init, word.source, word.base, *word.families]))
+    return all(part in text for part in _plain(search).split())
+
+
+def _plain(text: str) -> str:
+    """A text to be compared: `My_Cat` and `my-cat` are the same."""
+    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", text).casefold())
 
 
 def token_of(name: str) -> str:

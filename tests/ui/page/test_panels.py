@@ -70,7 +70,7 @@ def job(name: str, state: str, **more: object) -> Job:
 
 
 def word(token: str) -> Word:
-    return Word(token, token, (), {}, "", 0.0, "", False)
+    return Word(token, token, (), {}, "", 0.0, "", "", None)
 
 
 def test_captions_and_masks_find_their_pictures_by_name(desk: Desk, tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_a_dropped_file_without_room_is_told_and_the_next_one_is_looked_at(
     desk.workspace.limits = WorkspaceLimits(workspace_gb=large.stat().st_size / 1e9 - 1e-9)
     with gr.Blocks():
         panel = use.DrawingPanel(desk)
-    _, told, *_ = panel._brought([str(large), str(small)])
+    _, told, *_ = panel._brought([str(large), str(small)], "", "")
     assert "large.png is not taken" in told
     assert "small.png" in told
 

@@ -70,10 +70,11 @@ def page(desk: Desk) -> gr.Blocks:
             with gr.Tab("Use", id="use") as use_tab:
                 drawing = use.build(desk, blocks.load, use_tab)
             with gr.Tab("Words", id="words") as words_tab:
-                library = words.build(desk, words_tab)
+                library = words.build(desk, blocks.load, words_tab)
         keep_tab(blocks.load, tabs, {"teach": teach_tab, "use": use_tab, "words": words_tab})
         for button, word in ((training.use, training.word), (library.use, library.word)):
-            button.click(told(drawing.take), word, [tabs, *drawing.taken], **use.IN_TURN)
+            taking = [word, *drawing.words.asked]
+            button.click(told(drawing.take), taking, [tabs, *drawing.taken], **use.IN_TURN)
         gr.Timer(LISTEN_S).tick(lambda: None, **LISTEN)
     return blocks
 

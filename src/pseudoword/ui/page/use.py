@@ -21,11 +21,10 @@ from pseudoword.ui.page.events import (
     pressed,
     sentence,
     shown_id,
-    shown_ids,
     told,
 )
 from pseudoword.ui.page.forms import TYPED, Form, whole
-from pseudoword.ui.page.galleries import pressable, tile
+from pseudoword.ui.page.galleries import WordGallery
 from pseudoword.ui.page.handed_out import hand_out
 from pseudoword.ui.page.typed import keep as keep_typed
 from pseudoword.ui.page.uploads import arrived
@@ -91,7 +90,6 @@ class DrawingPanel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.form = Form(GenerateConfig, "use")
-        self.ids = shown_id()
         with gr.Row(elem_classes=["two", "asking"], equal_height=False):
             with gr.Column(scale=3, min_width=340):
                 self._build_prompt()
@@ -108,7 +106,13 @@ class DrawingPanel:
             elem_id="prompt",
         )
         self.negative = self.form.add("negative", lines=1, max_lines=4)
-        self.gallery = pressable("Words: press one to write it into the prompt", 6, "word-gallery")
+        self.words = WordGallery(
+            self._desk,
+            "Words: press one to write it into the prompt",
+            6,
+            "word-gallery",
+            none="Words: none yet; teach one, or drop a file below",
+        )
         self.into = gr.Radio(
             ["prompt", "negative prompt"], value="prompt", label="Write into the", elem_id="into"
         )
@@ -157,19 +161,13 @@ class DrawingPanel:
     @property
     def taken(self) -> list[Any]:
         """What `take` changes, after the tabs."""
-        return [self.prompt, self.gallery, self.ids]
+        return [self.prompt, *self.words.shown]
 
-    def take(self, word: str) -> list[Any]:
+    def take(self, word: str, search: str | None, ids: str | None) -> list[Any]:
         """Come here with a word in the prompt."""
         token = self._desk.library.word(word).token
-        return [gr.Tabs(selected="use"), f"a photo of {token}", *self._words()]
-
-    def _words(self) -> list[Any]:
-        words = self._desk.library.words()
-        shown = [(tile(self._desk, word), word.token) for word in words]
-        empty = "Words: none yet; teach one, or drop a file below"
-        label = "Words: press one to write it into the prompt" if words else empty
-        return [gr.update(value=shown, label=label), shown_ids([word.id for word in words])]
+        listed = self.words.listed(search, ids)
+        return [gr.Tabs(selected="use"), f"a photo of {token}", *listed]
 
     def connect(self, opened: Any, tab: Any) -> None:
         """Let events happen.
@@ -178,14 +176,23 @@ class DrawingPanel:
             opened: the event of a page that is opened.
             tab: its own.
         """
-        typed = [self.prompt, self.into, *self.form.inputs]
+        words = self.words
+        typed = [self.prompt, self.into, words.search, *self.form.inputs]
         keep_typed(opened, "use", {control.elem_id: control for control in typed})
-        words = [self.gallery, self.ids]
         prompts = [self.prompt, self.negative]
         asked = [self.prompt, *self.form.inputs]
         shown = [self.results, self.told, self.choice]
-        tab.select(told(self._words), None, words, show_progress="hidden", **LATEST, **IN_TURN)
-        self.gallery.select(told(self._inserted), [self.ids, self.into, *prompts], prompts, **QUIET)
+        tab.select(
+            told(words.listed),
+            words.asked,
+            words.shown,
+            show_progress="hidden",
+            **LATEST,
+            **IN_TURN,
+        )
+        words.connect(IN_TURN)
+        pressing = [words.ids, self.into, *prompts]
+        words.gallery.select(told(self._inserted), pressing, prompts, **QUIET)
         plain = [self.draw.click, self.prompt.submit]
         gr.on(plain, self._drawing(self._plain), asked, shown, **ONE_MODEL)
         self.pair.click(self._drawing(self._paired), asked, shown, **ONE_MODEL)
@@ -193,8 +200,8 @@ class DrawingPanel:
         self.sweep.click(self._drawing(self._swept), asked, swept, **ONE_MODEL)
         self.keep_copy.click(told(self._kept), [self.sheet, self.copy], [self.told], **ONE_MODEL)
         event, files = arrived(self.files)
-        changed = [files, self.brought, *words, self.prompt, *self.form.inputs]
-        event.then(told(self._brought), files, changed, **EACH, **IN_TURN)
+        changed = [files, self.brought, *words.shown, self.prompt, *self.form.inputs]
+        event.then(told(self._brought), [files, *words.asked], changed, **EACH, **IN_TURN)
 
     def _inserted(
         self, event: gr.SelectData, ids: str, where: str, prompt: str, negative: str
@@ -263,7 +270,7 @@ class DrawingPanel:
         words = self._desk.library.words()
         return settings, mentioned(words, prompt, str(settings.get("negative", "")))
 
-    def _brought(self, paths: Any) -> list[Any]:
+    def _brought(self, paths: Any, search: str | None, ids: str | None) -> list[Any]:
         """Take files: words into the library, and how a picture was drawn into the controls."""
         found, back = [], None
         for path in map(Path, [paths] if isinstance(paths, str) else paths or []):
@@ -274,7 +281,7 @@ class DrawingPanel:
         if back:
             settings: Mapping[str, Any] = {**back.settings, "negative": back.negative}
             filled = [back.prompt, *self.form.filled(settings)]
-        return [None, "".join(found), *self._words(), *filled]
+        return [None, "".join(found), *self.words.listed(search, ids), *filled]
 
 
 def _taken(desk: Desk, path: Path) -> Iterator[tuple[str, Any]]:

@@ -20,12 +20,12 @@ from pseudoword.ui.page.events import (
     in_turn,
     pressed,
     shown_id,
-    shown_ids,
     told,
 )
 from pseudoword.ui.page.forms import TYPED
-from pseudoword.ui.page.galleries import pressable, tile
+from pseudoword.ui.page.galleries import WordGallery
 from pseudoword.ui.page.handed_out import hand_out
+from pseudoword.ui.page.typed import keep as keep_typed
 
 IN_TURN = in_turn("library")
 
@@ -36,8 +36,13 @@ class WordsPanel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.word = shown_id()
-        self._ids = shown_id()
-        self.gallery = pressable("Words: press one", 8, "library")
+        self.words = WordGallery(
+            desk,
+            "Words: press one",
+            8,
+            "library",
+            none="Words: none yet; teach one, or drop one on “Use”",
+        )
         self.told = gr.HTML(elem_id="words-told")
         with gr.Row():
             self.trash = gr.Dropdown(
@@ -70,22 +75,17 @@ class WordsPanel:
 
     @property
     def _list(self) -> list[Any]:
-        return [self.gallery, self._ids, self.trash, self.undo]
+        return [*self.words.shown, self.trash, self.undo]
 
     @property
     def _one(self) -> list[Any]:
         return [self.word, self.details, self.title, self.facts, self.format, self.files, self.name]
 
-    def _listed(self) -> list[Any]:
-        words, gone = self._desk.library.words(), self._desk.library.trash()
+    def _listed(self, search: str | None, ids: str | None) -> list[Any]:
+        gone = self._desk.library.trash()
         some = bool(gone)
-        label = "Words: press one" if words else "Words: none yet; teach one, or drop one on “Use”"
         return [
-            gr.update(
-                value=[(tile(self._desk, w), w.token) for w in words], label=label,
-                selected_index=None,  # another word may be in its place now
-            ),
-            shown_ids([w.id for w in words]),
+            *self.words.listed(search, ids),
             gr.update(
                 choices=[(w.token, w.id) for w in gone], value=gone[0].id if gone else None,
                 visible=some,
@@ -119,16 +119,29 @@ class WordsPanel:
             gr.update(choices=choices, value=None), gr.update(value=None, visible=False), one.token,
         ]  # fmt: skip
 
-    def connect(self, tab: Any) -> None:
-        """Let events happen."""
+    def connect(self, opened: Any, tab: Any) -> None:
+        """Let events happen.
+
+        Args:
+            opened: the event of a page that is opened.
+            tab: its own.
+        """
+        words = self.words
+        keep_typed(opened, "words", {words.search.elem_id: words.search})
         tab.select(
-            told(self._listed), None, self._list, show_progress="hidden", **LATEST, **IN_TURN
+            told(self._listed),
+            words.asked,
+            self._list,
+            show_progress="hidden",
+            **LATEST,
+            **IN_TURN,
         )
-        chosen = self.gallery.select(told(self._chosen), self._ids, self._one, **EACH, **IN_TURN)
+        words.connect(IN_TURN)
+        chosen = words.gallery.select(told(self._chosen), words.ids, self._one, **EACH, **IN_TURN)
         chosen.success(None, None, None, js=INTO_VIEW % "word", **PRIVATE)
         self.rename.click(
             told(self._renamed),
-            [self.word, self.name],
+            [self.word, self.name, *words.asked],
             [self.told, *self._list, *self._one],
             **IN_TURN,
         )
@@ -137,11 +150,12 @@ class WordsPanel:
         )
         self.delete.click(
             told(self._deleted),
-            self.word,
+            [self.word, *words.asked],
             [self.told, *self._list, self.word, self.details],
             **IN_TURN,
         )
-        self.undo.click(told(self._undone), self.trash, [self.told, *self._list], **IN_TURN)
+        bringing = [self.trash, *words.asked]
+        self.undo.click(told(self._undone), bringing, [self.told, *self._list], **IN_TURN)
         self.push.click(
             told(self._pushed), [self.word, self.to, self.private], self.told, **IN_TURN
         )
@@ -149,27 +163,27 @@ class WordsPanel:
     def _chosen(self, event: gr.SelectData, ids: str) -> list[Any]:
         return self._opened(pressed(event, ids))
 
-    def _renamed(self, word: str, name: str) -> list[Any]:
+    def _renamed(self, word: str, name: str, search: str | None, ids: str | None) -> list[Any]:
         one = self._desk.library.rename(word, token_of(name))
         said = pieces.note(f"It is called {one.token} now.", "good")
-        return [said, *self._listed(), *self._opened(word)]
+        return [said, *self._listed(search, ids), *self._opened(word)]
 
     def _converted(self, word: str, form: str | None) -> Any:
         made = self._desk.library.convert(word, form) if form else []
         files = [hand_out(one.data, one.name) for one in made]
         return gr.update(value=files or None, visible=bool(files))
 
-    def _deleted(self, word: str) -> list[Any]:
+    def _deleted(self, word: str, search: str | None, ids: str | None) -> list[Any]:
         token = self._desk.library.word(word).token
         self._desk.library.delete(word)
         said = pieces.note(f"{token} is deleted; “Undo” brings it back.")
-        return [said, *self._listed(), "", gr.update(visible=False)]
+        return [said, *self._listed(search, ids), "", gr.update(visible=False)]
 
-    def _undone(self, word: str | None) -> list[Any]:
+    def _undone(self, word: str | None, search: str | None, ids: str | None) -> list[Any]:
         if not word:
             raise SettingsError("there is nothing to bring back")
         one = self._desk.library.undo(word)
-        return [pieces.note(f"{one.token} is back.", "good"), *self._listed()]
+        return [pieces.note(f"{one.token} is back.", "good"), *self._listed(search, ids)]
 
     def _pushed(self, word: str, to: str, private: bool) -> str:
         done = self._desk.library.push(word, (to or "").strip(), private=private)
@@ -189,8 +203,8 @@ def _code(token: str) -> str:
     return f"{ticks} {pieces.text(token)} {ticks}" if "`" in token else f"`{token}`"
 
 
-def build(desk: Desk, tab: Any) -> WordsPanel:
-    """The tab."""
+def build(desk: Desk, opened: Any, tab: Any) -> WordsPanel:
+    """The tab; `opened` is the event of a page that is opened."""
     panel = WordsPanel(desk)
-    panel.connect(tab)
+    panel.connect(opened, tab)
     return panel
