@@ -63,7 +63,8 @@ def sample_step(
         concept: its token.
         step: counted from 0.
         batch: number of samples.
-        pictures: the shape `[views, C, h, w]` of each picture's latents.
+        pictures: the shape `[views, C, h, w]` of each picture's latents; one that is to be used
+            more often than others is there several times.
         captions: how many templates there are.
         timesteps: the timesteps to sample from.
     """
