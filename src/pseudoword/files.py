@@ -331,6 +331,11 @@ def storage_error(path: Path, error: OSError) -> StorageError:
         )
     elif isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
         advice = "A file has the name of a folder, or a folder that of a file. Choose another path."
+    elif isinstance(error, FileNotFoundError):
+        advice = (
+            "Its folder is not there, or no longer. Move it back and run the same command again, "
+            "or choose another folder."
+        )
     elif error.errno == errno.EFBIG:
         advice = (
             "No larger file is allowed here (ulimit -f), or the disk cannot hold one. Allow larger "

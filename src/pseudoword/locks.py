@@ -46,9 +46,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # a note that stays is replaced by the next holder
             remove(note)
         lock.release()
-        if made and [p.name for p in folder.iterdir()] in ([], [LOCK]):
-            shutil.rmtree(folder, ignore_errors=True)  # nothing was written: leave no empty folder
-            with contextlib.suppress(OSError):  # somebody else uses it
+        with contextlib.suppress(OSError):  # it is gone, or somebody else uses one above it
+            if made and [p.name for p in folder.iterdir()] in ([], [LOCK]):
+                shutil.rmtree(folder, ignore_errors=True)  # nothing was written: leave none empty
                 for parent in made[1:]:
                     parent.rmdir()
 

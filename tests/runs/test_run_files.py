@@ -12,7 +12,8 @@ from support import as_older, everything, learn
 
 from pseudoword import train
 from pseudoword.config import TrainConfig
-from pseudoword.errors import PseudowordError
+from pseudoword.errors import PseudowordError, StorageError
+from pseudoword.progress import Silent
 from pseudoword.runs.folder import RunFolder
 
 ODD: list[tuple[str, bytes]] = [
@@ -161,3 +162,23 @@ def test_a_run_on_a_model_in_the_current_folder_goes_on_from_everywhere(
     folder = RunFolder(tmp_path / "run")
     folder.files.write("config.toml", older.encode())
     assert train(pictures, "<cat>", base="model", steps=1, extend=1, **given).seconds > 0
+
+
+def test_a_run_whose_folder_is_moved_away_says_so_and_goes_on_where_it_is_back(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out, away = tmp_path / "run", tmp_path / "away"
+
+    class Moves(Silent):
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            if detail.startswith("loss") and done == 2:
+                out.rename(away)
+
+    settings: dict[str, Any] = {"steps": 4, "checkpoint_every": 2}
+    with pytest.raises(StorageError, match=r"log\.jsonl: .*Its folder is not there.*Move it back"):
+        learn(base, pictures, out, progress=Moves(), **settings)
+    assert not out.exists(), "nothing is begun anew in its place"
+    away.rename(out)
+    done = learn(base, pictures, out, **settings)
+    assert [entry["step"] for entry in RunFolder(out).read_log()] == [0, 1, 2, 3, 4]
+    assert done.concept.provenance["steps"] == "4"
