@@ -388,3 +388,20 @@ def test_the_example_leaves_what_a_person_has_written(
     written: tuple[str, str], filled_in: list[str]
 ) -> None:
     assert as_example(*written) == filled_in
+
+
+def test_what_was_drawn_is_there_again_in_the_same_tab_alone(desk: Desk, tmp_path: Path) -> None:
+    with gr.Blocks():
+        panel = use.DrawingPanel(desk)
+    files = [str(picture(tmp_path / f"{one}.png")) for one in "ab"]
+    drawn = [(file, "") for file in files]
+    panel._remember("one", [drawn, "", gr.update(visible=False)])
+    assert panel._again("one") == [drawn, "", gr.update(visible=False), gr.skip(), gr.skip()]
+    assert panel._again("two") == [gr.skip()] * 5
+    Path(files[0]).unlink()
+    assert panel._again("one")[0] == drawn[1:]
+    Path(files[1]).unlink()
+    assert panel._again("one") == [gr.skip()] * 5
+    for i in range(use.MOST_TABS + 9):
+        panel._remember(f"other {i}", [[]])
+    assert len(panel._last) == use.MOST_TABS

@@ -49,6 +49,13 @@ INTO_VIEW = """() => requestAnimationFrame(() => {
 """Runs in the browser: what a press has opened may be below what is in sight, as on a phone."""
 
 
+NEW_ID = (
+    "Array.from(crypto.getRandomValues(new Uint8Array(16)), "
+    "byte => byte.toString(16).padStart(2, '0')).join('')"
+)
+"""An id that nobody guesses, made up by the browser: an expression in JavaScript."""
+
+
 def in_turn(what: str) -> dict[str, Any]:
     """For all events that change or show `what`, for whoever has the page open: one at a time."""
     return {**PRIVATE, "concurrency_id": what, "concurrency_limit": 1}

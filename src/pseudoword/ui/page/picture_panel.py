@@ -12,6 +12,7 @@ from pseudoword.ui.page import pieces
 from pseudoword.ui.page.events import (
     EACH,
     LATEST,
+    NEW_ID,
     PRIVATE,
     QUIET,
     kept_by_browser,
@@ -27,13 +28,6 @@ HowToLook = Callable[[str, Sequence[Any]], tuple[Mapping[str, Any], str]]
 """From a data set and the values of a form: the settings to look at it with, and how its word is
 written."""
 
-NEW_ID = (
-    "Array.from(crypto.getRandomValues(new Uint8Array(16)), "
-    "byte => byte.toString(16).padStart(2, '0')).join('')"
-)
-"""Of a data set, in JavaScript: the browser makes it up, so that whatever is asked for while the
-first pictures are on their way is of the same data set."""
-
 
 class PicturePanel:
     """The controls around one data set, whose id is in `data_set`."""
@@ -41,6 +35,8 @@ class PicturePanel:
     def __init__(self, desk: Desk, settings: HowToLook) -> None:
         self._desk, self._settings = desk, settings
         self.taken: list[Any] = []  # events after which pictures are there, once it is connected
+        # The browser makes up its id, so that whatever is asked for while the first pictures are on
+        # their way is of the same data set.
         self.data_set = kept_by_browser(None, "data-set")
         with gr.Group():
             self.files = gr.File(

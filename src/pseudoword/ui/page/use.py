@@ -16,6 +16,8 @@ from pseudoword.ui.page import pieces
 from pseudoword.ui.page.events import (
     EACH,
     LATEST,
+    NEW_ID,
+    PRIVATE,
     QUIET,
     in_turn,
     pressed,
@@ -42,6 +44,16 @@ ONE_MODEL = in_turn("model")
 """Only one drawing runs at a time, whoever asks for it."""
 
 IN_TURN = in_turn("words to use")
+
+MOST_TABS = 100
+"""Of so many tabs of browsers the page knows what was drawn last."""
+
+TAB_ID = f"""() => {{
+    const known = sessionStorage.getItem("pseudoword-tab-id") ?? {NEW_ID};
+    sessionStorage.setItem("pseudoword-tab-id", known);
+    return known;
+}}"""
+"""Runs in the browser: the id of this tab, by chance. Nobody else knows it."""
 
 
 class Shown:
@@ -157,6 +169,8 @@ class DrawingPanel:
             self.copy = gr.Dropdown([], label="The best copy is the one of step", scale=2)
             self.keep_copy = gr.Button("Keep that one as the word", scale=1)
         self.sheet = shown_id()  # the word whose copies there are to choose from
+        self.tab_id = shown_id()  # of the browser's tab, which it has also after a reload
+        self._last: dict[str, list[Any]] = {}  # id of a tab -> what was drawn there last
 
     @property
     def taken(self) -> list[Any]:
@@ -180,7 +194,7 @@ class DrawingPanel:
         typed = [self.prompt, self.into, words.search, *self.form.inputs]
         keep_typed(opened, "use", {control.elem_id: control for control in typed})
         prompts = [self.prompt, self.negative]
-        asked = [self.prompt, *self.form.inputs]
+        asked = [self.tab_id, self.prompt, *self.form.inputs]
         shown = [self.results, self.told, self.choice]
         tab.select(
             told(words.listed),
@@ -198,6 +212,9 @@ class DrawingPanel:
         self.pair.click(self._drawing(self._paired), asked, shown, **ONE_MODEL)
         swept = [*shown, self.copy, self.sheet]
         self.sweep.click(self._drawing(self._swept), asked, swept, **ONE_MODEL)
+        known = opened(None, None, self.tab_id, js=TAB_ID, **PRIVATE)
+        # In its turn: what is being drawn for the tab is waited for.
+        known.then(told(self._again), self.tab_id, swept, show_progress="hidden", **ONE_MODEL)
         self.keep_copy.click(told(self._kept), [self.sheet, self.copy], [self.told], **ONE_MODEL)
         event, files = arrived(self.files)
         changed = [files, self.brought, *words.shown, self.prompt, *self.form.inputs]
@@ -222,6 +239,7 @@ class DrawingPanel:
         """
 
         def run(
+            tab: str | None,
             prompt: str,
             *values: Any,
             progress: gr.Progress = gr.Progress(),  # noqa: B008
@@ -229,9 +247,27 @@ class DrawingPanel:
             settings, words = self._asked(prompt, values)
             watch = Shown(progress)
             drawn, *changes = draw(prompt, words, progress=watch, **settings)
-            return [handed(drawn), pieces.notes(watch.notes), *changes]
+            answer = [handed(drawn), pieces.notes(watch.notes), *changes]
+            if tab:  # else the page is so new that it has none yet
+                self._remember(tab, answer)
+            return answer
 
         return told(run)
+
+    def _remember(self, tab: str, answer: list[Any]) -> None:
+        """Have `answer` for when the tab is loaded again, which loses what it shows."""
+        self._last.pop(tab, None)
+        self._last[tab] = answer
+        for oldest in [*self._last][:-MOST_TABS]:
+            del self._last[oldest]
+
+    def _again(self, tab: str) -> list[Any]:
+        """What was drawn last in that tab of a browser, unless its files are gone."""
+        pictures, *others = self._last.get(tab) or [[]]
+        there = [(path, caption) for path, caption in pictures if Path(path).is_file()]
+        if not there:
+            return [gr.skip()] * 5
+        return [there, *others, *[gr.skip()] * (4 - len(others))]
 
     def _plain(self, prompt: str, words: Sequence[str], **settings: Any) -> list[Any]:
         """Pictures of the prompt."""
