@@ -137,8 +137,8 @@ def train(
         overwrite: replace files in the output folder that no run has written.
         progress: shows what is going on.
         **settings: any other field of `pseudoword.config.TrainConfig`, also by the name that
-            another trainer has for it (`config.aliases`), which type checkers do not know. `base`
-            may be a model in memory (`load`).
+            another trainer has for it (`config.other_trainers.aliases`), which type checkers do
+            not know. `base` may be a model in memory (`load`).
 
     Returns:
         The run. Its `concept.vectors` holds, for each text encoder, float32 rows `[n, width]` on

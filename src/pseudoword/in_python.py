@@ -13,7 +13,7 @@ from functools import cache, wraps
 from typing import ParamSpec, TypeVar, get_args, get_type_hints
 
 from pseudoword import config
-from pseudoword.config.aliases import names_of
+from pseudoword.config.other_trainers.aliases import names_of
 from pseudoword.errors import PseudowordError, StoppedError, is_out_of_memory
 from pseudoword.keywords import KINDS
 from pseudoword.process_wide import ProcessWide, without_notices

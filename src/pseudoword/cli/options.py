@@ -18,8 +18,8 @@ from pseudoword import lookup
 from pseudoword.cli.help import OTHER_NAMES, with_help_all
 from pseudoword.cli.terminal import complain
 from pseudoword.config import Settings, flag, group_of
-from pseudoword.config.aliases import names_of
 from pseudoword.config.fields import OFTEN, Auto
+from pseudoword.config.other_trainers.aliases import names_of
 from pseudoword.config.rates import Rates
 from pseudoword.errors import PseudowordError, SettingsError, is_ctrl_c
 from pseudoword.text import brief

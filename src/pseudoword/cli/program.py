@@ -15,7 +15,7 @@ from pseudoword.cli.help import WholeWords, of_command, of_program
 from pseudoword.cli.options import dashed
 from pseudoword.cli.terminal import abandon, complain, not_too_narrow, ready
 from pseudoword.config import flag
-from pseudoword.config.elsewhere import INSTEAD
+from pseudoword.config.other_trainers.elsewhere import INSTEAD
 from pseudoword.errors import SettingsError
 from pseudoword.files import WINDOWS
 from pseudoword.imports import need_docstrings

@@ -6,8 +6,8 @@ from threading import RLock
 from typing import Any, NoReturn, TypeVar
 
 from pseudoword.config import LoadConfig, flag
-from pseudoword.config.aliases import names_of
 from pseudoword.config.base_choice import BaseChoice
+from pseudoword.config.other_trainers.aliases import names_of
 from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family

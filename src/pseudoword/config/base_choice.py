@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from pseudoword import lookup
-from pseudoword.config.aliases import Alias, Formerly, Synonyms
 from pseudoword.config.fields import OFTEN, Name, Place
+from pseudoword.config.other_trainers.aliases import Alias, Formerly, Synonyms
 from pseudoword.config.settings import Settings
 from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId

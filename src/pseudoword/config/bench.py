@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 
 from pseudoword import lookup
-from pseudoword.config.aliases import Alias, Formerly
 from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.fields import (
     GUIDANCE,
@@ -21,6 +20,7 @@ from pseudoword.config.fields import (
     Samples,
     Seed,
 )
+from pseudoword.config.other_trainers.aliases import Alias, Formerly
 from pseudoword.config.variants import Compared, Variant, parse_variant
 from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem

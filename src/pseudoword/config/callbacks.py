@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import field_validator
 
-from pseudoword.config.aliases import Alias, Formerly
 from pseudoword.config.fields import OFTEN, Every, Steps
+from pseudoword.config.other_trainers.aliases import Alias, Formerly
 from pseudoword.config.prompt_lines import Preview, lines_of, parse
 from pseudoword.config.schedulers import check_known
 from pseudoword.config.settings import Idle, Settings

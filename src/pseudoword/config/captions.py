@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from pseudoword import lookup
-from pseudoword.config.aliases import Alias, Synonyms
 from pseudoword.config.fields import OFTEN, Place
+from pseudoword.config.other_trainers.aliases import Alias, Synonyms
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief

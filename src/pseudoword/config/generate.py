@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from pseudoword import lookup
-from pseudoword.config.aliases import Alias, Synonyms
 from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.fields import (
     GUIDANCE,
@@ -19,6 +18,7 @@ from pseudoword.config.fields import (
     Seed,
     SideOfSquare,
 )
+from pseudoword.config.other_trainers.aliases import Alias, Synonyms
 from pseudoword.config.schedulers import check_known
 from pseudoword.config.settings import Idle
 from pseudoword.errors import SettingsError

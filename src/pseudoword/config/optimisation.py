@@ -4,7 +4,6 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pseudoword.config.aliases import Alias, Formerly, Synonyms
 from pseudoword.config.fields import (
     AUTO,
     MOST_SAMPLES,
@@ -19,6 +18,7 @@ from pseudoword.config.fields import (
 )
 from pseudoword.config.method import MethodSettings
 from pseudoword.config.optimiser_options import Option, by_usual_name, check_installed
+from pseudoword.config.other_trainers.aliases import Alias, Formerly, Synonyms
 from pseudoword.config.rates import LearningRate, Rates
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError

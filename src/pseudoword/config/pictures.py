@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pseudoword import lookup
-from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN, SIDE_PX, FilePaths, SideOfSquare
+from pseudoword.config.other_trainers.aliases import Alias
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, ClassVar, Self
 
-from pseudoword.config.aliases import Alias
 from pseudoword.config.base_choice import SIZES, BaseChoice
 from pseudoword.config.fields import OFTEN, Samples, SideOfSquare
 from pseudoword.config.method import MethodName
+from pseudoword.config.other_trainers.aliases import Alias
 
 
 class PlanConfig(BaseChoice):

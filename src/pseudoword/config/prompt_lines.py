@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pseudoword import lookup
 from pseudoword.config.fields import AS_WRITTEN, GUIDANCE, SIDE_PX, SamplerSteps, Seed, parsed
-from pseudoword.config.samples import lines_of_file
+from pseudoword.config.other_trainers.samples import lines_of_file
 from pseudoword.errors import SettingsError
 from pseudoword.files import read_regular
 from pseudoword.text import brief, decode_text, reason

@@ -16,8 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from pseudoword.config.aliases import names_of, synonyms_of
 from pseudoword.config.fields import check_text, flag
+from pseudoword.config.other_trainers.aliases import names_of, synonyms_of
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief, nearest, visible
 

@@ -9,15 +9,15 @@ import tomli_w
 from pydantic import TypeAdapter, model_validator
 
 from pseudoword import lookup
-from pseudoword.config import translation
-from pseudoword.config.aliases import Alias
 from pseudoword.config.base_choice import BUNDLED, BaseChoice
 from pseudoword.config.callbacks import CallbackSettings
 from pseudoword.config.captions import FILEWORDS, TEMPLATE_SETS, CaptionSettings
-from pseudoword.config.elsewhere import INSTEAD
 from pseudoword.config.fields import AUTO, OFTEN, FilePath
 from pseudoword.config.memory import MemorySettings
 from pseudoword.config.optimisation import Hyperparameters
+from pseudoword.config.other_trainers import translation
+from pseudoword.config.other_trainers.aliases import Alias
+from pseudoword.config.other_trainers.elsewhere import INSTEAD
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.prompt_lines import parse
 from pseudoword.config.settings import Where

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pseudoword import lookup
-from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import A_PATH, AUTO, OFTEN, Auto, at_home
+from pseudoword.config.other_trainers.aliases import Alias
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.placeholders import check_token

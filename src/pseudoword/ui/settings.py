@@ -10,7 +10,7 @@ from typing import Any
 
 from pseudoword import lookup
 from pseudoword.config import Settings, flag
-from pseudoword.config.aliases import names_of
+from pseudoword.config.other_trainers.aliases import names_of
 from pseudoword.config.prompt_lines import names_file
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import gradio as gr
 
 from pseudoword.config import GenerateConfig, Settings, TrainConfig, group_of
-from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN
+from pseudoword.config.other_trainers.aliases import Alias
 from pseudoword.errors import SettingsError
 
 CALLED = {

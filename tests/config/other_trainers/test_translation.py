@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pseudoword.cli.app import app
 from pseudoword.config import TrainConfig
-from pseudoword.config.elsewhere import INSTEAD
+from pseudoword.config.other_trainers.elsewhere import INSTEAD
 from pseudoword.errors import SettingsError
 
 KOHYA = """

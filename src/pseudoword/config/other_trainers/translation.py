@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from pseudoword.config.aliases import names_of
-from pseudoword.config.elsewhere import INSTEAD
 from pseudoword.config.fields import flag
-from pseudoword.config.samples import lines_of_samples
+from pseudoword.config.other_trainers.aliases import names_of
+from pseudoword.config.other_trainers.elsewhere import INSTEAD
+from pseudoword.config.other_trainers.samples import lines_of_samples
 from pseudoword.text import brief, command, listed, visible
 
 MOST_VALUES = 5000

@@ -18,8 +18,8 @@ from pseudoword.config import (
     TrainConfig,
     flag,
 )
-from pseudoword.config.aliases import Formerly, names_of, synonyms_of
-from pseudoword.config.elsewhere import INSTEAD
+from pseudoword.config.other_trainers.aliases import Formerly, names_of, synonyms_of
+from pseudoword.config.other_trainers.elsewhere import INSTEAD
 from pseudoword.config.schedulers import check_known, classes, has_karras
 from pseudoword.errors import SettingsError
 
