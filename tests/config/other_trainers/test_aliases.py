@@ -24,7 +24,7 @@ from pseudoword.config.schedulers import check_known, classes, has_karras
 from pseudoword.errors import SettingsError
 
 KINDS = (TrainConfig, GenerateConfig, PrepareConfig, PlanConfig, BenchConfig, EvaluateConfig)
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "training.md"
 NEEDED: dict[str, Any] = {"pictures": ["p"], "token": "<cat>"}
 
 
