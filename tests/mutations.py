@@ -21,6 +21,8 @@ from typing import Any, Protocol
 
 from forked import FORKS
 
+from pseudoword.models.compute import allocator
+
 SLOW_SECONDS = 5.0
 """A file that takes longer counts as a hang."""
 
@@ -37,6 +39,9 @@ FORBIDDEN = (
     *("exec", "code.", "sys.settrace", "sys.setprofile"),
 )
 """Events of the audit hook, by how they begin. To import a module is none of them."""
+
+CALLS = {ctypes.cast.__code__, allocator._set.__code__}
+"""What calls C by itself, of which Python 3.14 tells, to write a file and to keep memory."""
 
 
 class Learned(AssertionError):  # noqa: N818 - what has happened
@@ -219,8 +224,8 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
         name = str(getattr(arguments[0], "co_filename", ""))
         if not name.startswith("<") or "frozen" in name:
             return
-    if sys._getframe(1).f_code is ctypes.cast.__code__:
-        return  # a call of Python's own, of which 3.14 tells: safetensors writes with it
+    if sys._getframe(1).f_code in CALLS:
+        return
     _ran.append(event)
 
 

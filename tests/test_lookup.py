@@ -1,7 +1,7 @@
 """What an argument names: a local file, a repository on the hub, or only a word."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -247,6 +247,33 @@ def test_any_text_names_something_or_is_an_error(text: str) -> None:
         assert result is None or isinstance(result, Path | HubId)
         assert not words or result is None or lookup.looks_like_path(text)
     assert all(len(one) < 400 for one in notes), "no sentence"
+
+
+@pytest.fixture
+def hidden(tmp_path: Path) -> Iterator[Path]:
+    """A file in a folder that this user may not enter."""
+    path = tmp_path / "hidden" / "toy.safetensors"
+    path.parent.mkdir()
+    path.touch()
+    path.parent.chmod(0)
+    user = os.geteuid()
+    if user == 0:  # who may enter every folder
+        os.seteuid(65534)
+    try:
+        yield path
+    finally:
+        os.seteuid(user)
+        path.parent.chmod(0o700)
+
+
+def test_what_this_user_may_not_see_is_not_called_missing(hidden: Path) -> None:
+    assert lookup.exists(hidden)
+    assert lookup.absolute(str(hidden)) == str(hidden)
+    for look in (lookup.find, lookup.concept_place, lookup.model_source):
+        with pytest.raises(PseudowordError, match=r"toy\.safetensors cannot be read: Permission"):
+            look(str(hidden), "--flag")
+    with pytest.raises(PictureError, match=r"toy\.safetensors cannot be read: Permission"):
+        lookup.pictures_there([hidden])
 
 
 def test_a_name_that_no_file_can_have_does_not_exist() -> None:

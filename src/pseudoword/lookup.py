@@ -105,14 +105,15 @@ def find(
         error: the class of errors to raise.
 
     Raises:
-        PseudowordError: `error`: the argument is empty, or names a path that does not exist.
+        PseudowordError: `error`: the argument is empty, or names a path that does not exist or
+            that this user may not see.
     """
     text = str(argument)
     if not text.strip() or "\0" in text:
         raise error(f"{argument_text(flag, repr(text))} names nothing. Give a path or a name.")
     path = expand_home(text)
     if isinstance(argument, Path) or looks_like_path(text):
-        if exists(path):
+        if _is_there(path, argument_text(flag, text), error):
             return path
         hub = None if isinstance(argument, Path) else _hub_id(text)
         if hub is None:
@@ -120,7 +121,7 @@ def find(
         return hub
     if text in bundled:
         return bundled[text]
-    return path if not words and exists(path) else None
+    return path if not words and _is_there(path, argument_text(flag, text), error) else None
 
 
 def model_source(argument: str | Path, flag: str) -> str:
@@ -193,11 +194,11 @@ def check_there(
         error: the class of errors to raise.
 
     Raises:
-        PseudowordError: `error`: one is not there.
+        PseudowordError: `error`: one is not there, or this user may not see it.
     """
     for path in paths:
-        if not exists(path):
-            shown = brief(str(path), SHOWN_CHARS)
+        shown = brief(str(path), SHOWN_CHARS)
+        if not _is_there(path, shown, error):
             if _link(path):
                 raise error(f"{shown}: {_missing(str(path), path, words=False)} {instead}")
             if str(path).startswith(("http:/", "https:/")):
@@ -255,11 +256,27 @@ def expand_home(text: str) -> Path:
 def exists(path: Path) -> bool:
     """Whether `path` exists, even if it cannot be read."""
     try:
-        return path.exists()
-    except PermissionError:
+        return _is_there(path, "", SettingsError)
+    except SettingsError:
         return True
-    except (OSError, ValueError):  # no file can have this name
+
+
+def _is_there(path: Path, shown: str, error: type[PseudowordError]) -> bool:
+    """Whether `path` exists.
+
+    Raises:
+        PseudowordError: `error`: this user may not see it. To Python 3.14, it does not exist.
+    """
+    try:
+        path.stat()
+    except PermissionError as refused:
+        raise error(
+            f"{shown} cannot be read: {refused.strerror}. Check the permissions of the folders "
+            "that it is in."
+        ) from None
+    except (OSError, ValueError):  # it does not, or no file can have this name
         return False
+    return True
 
 
 def absolute(text: str, known: Container[str] | None = None) -> str:
