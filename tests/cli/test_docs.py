@@ -88,7 +88,7 @@ def test_commands_on_the_pages_take_their_values(
 ) -> None:
     for module in ("api", "internals"):
         monkeypatch.setattr(pseudoword, module, NoWork(), raising=False)
-    monkeypatch.setattr(lookup, "exists", lambda _path: True)  # files of the reader's
+    monkeypatch.setattr(lookup, "_is_there", lambda *_: True)  # files of the reader's
     monkeypatch.setattr(word_folders, "_folders", lambda _folder: [])
     for line in commands_in(path.read_text(encoding="utf-8")):
         name, *given = shlex.split(line, comments=True)
