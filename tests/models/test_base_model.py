@@ -97,8 +97,9 @@ def test_the_vae_keeps_float32_unless_its_config_says_otherwise(broken: Path) ->
 
 
 def gpus(monkeypatch: pytest.MonkeyPatch, kind: str | None, count: int = 1) -> None:
-    """Pretend that torch finds so many GPUs of a kind."""
+    """Pretend that torch finds so many GPUs of a kind, and is built for all of them."""
     found = kind and torch.device(kind)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", list)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: found)
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
 
