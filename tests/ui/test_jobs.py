@@ -16,7 +16,8 @@ from ui_uploads import embedding
 from pseudoword import internals
 from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PromptError, PseudowordError, SettingsError, StorageError
-from pseudoword.ui import jobs, training
+from pseudoword.files import read_regular
+from pseudoword.ui import job_files, jobs, training
 from pseudoword.ui.estimates import estimate
 from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles
@@ -608,3 +609,23 @@ def test_a_picture_is_no_way_out_of_its_run(queue: Queue, tmp_path: Path) -> Non
     (folder / "previews" / "step-1-1.png").symlink_to(tmp_path / "secret.png")
     (word,) = queue.library.words()
     assert (word.id, word.preview, queue.library.preview(name)) == (name, None, None)
+
+
+def test_files_of_trainings_are_read_again_only_when_they_have_changed(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = JobFiles(queue.workspace, queue.submit(data_set, "<cat>", **settings).id)
+    train(queue, files.name)
+    queue.jobs()  # takes the word into the library
+    before = queue.jobs()
+    read = read_regular
+    reads: list[str] = []
+
+    def counted(path: Path, *args: Any) -> bytes:
+        reads.append(path.name)
+        return read(path, *args)
+
+    monkeypatch.setattr(job_files, "read_regular", counted)
+    assert (queue.jobs(), reads) == (before, [])
+    files.end("failed", "The disk is full.")
+    assert (queue.jobs()[0].sentence, reads) == ("The disk is full.", ["outcome.json"])

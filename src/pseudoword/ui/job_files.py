@@ -15,6 +15,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,9 @@ LAST_WORDS_NBYTES = 4096
 """Kept free for each training, so that it can say what happened when the disk is full."""
 
 LARGEST_NBYTES = 10_000_000
+
+MOST_KEPT = 8192
+"""Of so many files what was read is kept."""
 
 DIED = (
     "The training was ended from outside: killed, or the machine went down. Nothing that was saved "
@@ -246,7 +250,19 @@ def settings_of(files: JobFiles) -> TrainConfig:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a small file of ours holds; nothing where it is not there, or not whole."""
+    """What a small file of ours holds; nothing where it is not there, or not whole.
+
+    It is read again when it has changed: a page asks for all of them every other second.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return {}
+    return dict(_read_json(path, (found.st_ino, found.st_mtime_ns, found.st_size)))
+
+
+@lru_cache(MOST_KEPT)
+def _read_json(path: Path, _state: object) -> Mapping[str, Any]:
     try:
         found = json.loads(read_regular(path, LARGEST_NBYTES, StorageError))
     except (PseudowordError, ValueError, RecursionError):

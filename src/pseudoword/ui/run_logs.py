@@ -19,7 +19,7 @@ TAIL_NBYTES = 16 * 1024
 LAST = 20
 """So many entries tell how fast it goes."""
 
-MOST_TAILS, MOST_CURVES = 256, 8
+MOST_TAILS, MOST_CURVES = 2048, 8
 """Of so many logs what was read is kept, as a page asks again and again."""
 
 LARGEST_NBYTES = 256 * 1024 * 1024

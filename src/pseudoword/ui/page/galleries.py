@@ -151,7 +151,6 @@ def _made(path: Path, draw: Callable[[], Image.Image]) -> str:
     if not path.is_file():
         picture = draw()
         picture.thumbnail((TILE_PX, TILE_PX))
-        picture.thumbnail((2 * TILE_PX, 2 * TILE_PX))
         data = io.BytesIO()
         picture.save(data, "JPEG", quality=90)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
