@@ -14,7 +14,7 @@ from pseudoword.report import charts
 from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
 from pseudoword.runs.setup import Setup
-from pseudoword.runs.time_plan import last_step
+from pseudoword.runs.time_plan import far_step, last_step
 from pseudoword.text import listed, public
 from pseudoword.training import early_stopping, importance, joint_words
 from pseudoword.training.batches import fixed
@@ -98,9 +98,12 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
     An `auto` learning rate is found before, unless the folder has it.
     """
     config, data = setup.config, setup.data
-    rates, state = _state(
-        setup, _found_rate(family, setup, progress) if config.lr is AUTO else config.lr
-    )
+    method = methods.begin(setup.start, config)
+    if config.lr is AUTO:
+        rates = _found_rate(family, setup, progress)
+    else:
+        rates = config.lr.absolute(method.rate_unit)
+    state = TrainState.begin(data, method, Schedule.of(config, rates))
     _note_short_way(config, state, progress)
     unseen = replace(data, pictures=setup.held_out)
     samples = fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else []
@@ -115,18 +118,15 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
     )
 
 
-def _state(setup: Setup, lr: Rates) -> tuple[Rates, TrainState]:
-    """The rates without percentages, and the state before the first step."""
-    method = methods.begin(setup.start, setup.config)
-    rates = lr.absolute(method.rate_unit)
-    return rates, TrainState.begin(setup.data, method, Schedule.of(setup.config, rates))
-
-
 def soonest(setup: Setup) -> int:
     """The step after which it ends, or may end first; with a rate that is still to be found, that
     may turn out to be a later one."""
-    lr = setup.chosen.lr if setup.config.lr is AUTO else setup.config.lr
-    return last_step(setup.config, 0 if lr is None else _state(setup, lr)[1].far_at)
+    config = setup.config
+    lr = setup.chosen.lr if config.lr is AUTO else config.lr
+    if lr is None:
+        return last_step(config, 0)
+    usual = methods.begin(setup.start, config).rate_unit
+    return last_step(config, far_step(config, lr.absolute(usual), usual))
 
 
 def _note_short_way(config: TrainConfig, state: TrainState, progress: Progress) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO, USUAL_SAMPLER_STEPS
 from pseudoword.config.prompt_lines import PromptLine
+from pseudoword.config.rates import Rates
 from pseudoword.methods import METHODS
 from pseudoword.progress import PassedOn, Progress, is_watched
 from pseudoword.text import duration
@@ -138,19 +139,24 @@ def last_step(config: TrainConfig, far: int | None = None) -> int:
     """
     if config.steps is not AUTO:
         return config.total_steps
-    if far is None:
-        far = _far_at(config)
-    return min(earliest_stop(config.evaluate_every, config.patience, far), config.total_steps)
+    if far is None and config.lr is not AUTO and all(rate.percent for rate in config.lr.each):
+        far = far_step(config, config.lr.absolute(1.0), 1.0)
+    first = earliest_stop(config.evaluate_every, config.patience, far or 0)
+    return min(first, config.total_steps)
 
 
-def _far_at(config: TrainConfig) -> int:
-    """`TrainState.far_at` where the rates are percentages, which need no model; else 0."""
-    if config.lr is AUTO or not all(rate.percent for rate in config.lr.each):
-        return 0
+def far_step(config: TrainConfig, rates: Rates, usual: float) -> int:
+    """`TrainState.far_at` of a run, before there is a state.
+
+    Args:
+        config: the settings of the run.
+        rates: its rates, without percentages.
+        usual: the usual size of a number of its rows.
+    """
     own = METHODS[config.method].has_own_optimiser()
     if own or not optimisers.steps_by_rate(config.optimiser):
         return 0
-    return far_at(Schedule.of(config, config.lr.absolute(1.0)), 1.0, config.total_steps)
+    return far_at(Schedule.of(config, rates), usual, config.total_steps)
 
 
 def samples_left(config: TrainConfig, part: str, done: int, end: int) -> dict[str, float]:
