@@ -24,7 +24,6 @@ import torch
 import transformers
 
 from pseudoword.config import PlanConfig, Quantize
-from pseudoword.training import memory_plan
 from pseudoword.training.memory_plan import Plan, plan_memory
 
 GIB = 1 << 30
@@ -355,12 +354,9 @@ def make_folder(folder: Path, model: str, *, tiny_member: bool = False) -> None:
 
 
 def plan(model: str) -> Plan:
-    """What training on `model` needs on a GPU, where no weights are laid out again."""
-    choice = {"resolution": 1024, "batch": 1, "dtype": "bfloat16"}
-    with (
-        mock.patch.object(memory_plan, "can_pack", return_value=False),
-        tempfile.TemporaryDirectory() as folder,
-    ):
+    """What training on `model` needs on a GPU."""
+    choice = {"resolution": 1024, "batch": 1, "dtype": "bfloat16", "device": "cuda"}
+    with tempfile.TemporaryDirectory() as folder:
         if model not in NAMED:
             configs(Path(folder), model)
         return plan_memory(PlanConfig.check(base=NAMED.get(model, folder), **choice))

@@ -642,7 +642,7 @@ def plan(**settings: Unpack[PlanSettings]) -> Plan:
 
     Args:
         **settings: any field of `pseudoword.config.PlanConfig`; `base` may also be `sd1`, `sd2` or
-            `sdxl`, for the published sizes.
+            `sdxl`, for the published sizes, and `device` a GPU that is not here, such as `cuda`.
 
     Returns:
         The bytes of each part, and the peaks of encoding, of a training step and of drawing.

@@ -25,6 +25,7 @@ from pseudoword.example_files import PANDA
 from pseudoword.models import generation
 from pseudoword.models.base_model import load_named
 from pseudoword.models.loading import devices
+from pseudoword.report import grids
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,17 @@ def test_a_gpu_that_torch_cannot_use_is_told(
     assert any("there seems to be an NVIDIA GPU" in line for line in notes.lines)
 
 
-def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path) -> None:
+def test_a_word_like_a_known_one_measures_like_it(
+    apple: Concept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels: list[str] = []
+    grid = grids.grid
+
+    def seen(rows: Any, **more: Any) -> Any:
+        labels.extend(label for label, _ in rows)
+        return grid(rows, **more)
+
+    monkeypatch.setattr(grids, "grid", seen)
     evaluation = api.evaluate(apple, TRUE, n=1, sampler_steps=4, guidance=4, out=tmp_path)
     near = evaluation.similarities
     assert near.image_known is not None
@@ -84,6 +95,7 @@ def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path
     assert "--concept" not in page, "the report's folder holds no word"
     sheet = np.asarray(Image.open(tmp_path / "evaluation.png").convert("RGB"))
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 500
+    assert labels == ["true pictures", "before: apple", "after: <apple>"]
 
 
 def test_a_report_is_made_again_where_all_was_moved_together(

@@ -1,5 +1,6 @@
 """Text that is not read is reported: a prompt's end, and weights."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import tiny
 import torch
 from support import Notes
+from word_files import write_word
 
 from pseudoword import api
 from pseudoword.concept import Concept
@@ -152,6 +154,17 @@ def test_a_word_that_is_in_no_prompt_is_reported(base: Path, prompt: str, change
     assert ("猫 is in neither prompt, so it changes nothing" in reported.lines) == (not changes)
     without = api.generate(prompt, **settings)
     assert (with_word[0].tobytes() != without[0].tobytes()) == changes
+
+
+@pytest.mark.parametrize(("prompt", "called"), [("a <toy>", "<toy>"), ("a toy", "toy")])
+def test_a_word_by_the_name_of_its_file_is_told_as_the_prompt_has_it(
+    base: Path, tmp_path: Path, prompt: str, called: str
+) -> None:
+    file, reported = tmp_path / "toy.safetensors", Notes()
+    write_word(Concept("<lamp>", {"clip_l": torch.randn(1, 32)}), file)
+    api.generate(prompt, concept=file, progress=reported, base=str(base), sampler_steps=1)
+    (told,) = [line for line in reported.lines if "changes nothing" in line]
+    assert shlex.split(told.split(", or give ")[1])[1] == f"{file}={called}"
 
 
 def test_an_empty_prompt_is_reported(base: Path) -> None:

@@ -25,6 +25,7 @@ from pseudoword.models import base_model
 from pseudoword.models.compute import live_memory
 from pseudoword.models.compute.precision import shapes_of
 from pseudoword.models.family import Family
+from pseudoword.models.loading import devices
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.training import loss, memory_plan
 
@@ -257,6 +258,19 @@ def test_the_command_prints_a_table_or_json(base: Path) -> None:
     table = CliRunner().invoke(app, ["plan", "--base", str(base)]).stdout
     assert "training, batch 1" in table
     assert "--gradient-checkpointing" in table
+
+
+def test_a_gpu_that_is_elsewhere_can_be_planned_for(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "available", lambda: ["cpu"])
+    monkeypatch.delenv(devices.DTYPE_VARIABLE, raising=False)
+    found = plan(base=str(base), device="CUDA")
+    assert (found.device, found.dtype) == ("cuda", "bfloat16")
+    weights = sum(nbytes for name, nbytes in found.parts.items() if name != "vae")
+    assert found.train[0].weights_nbytes == weights, "laid out again on a CPU only"
+    table = CliRunner().invoke(app, ["plan", "--base", str(base), "--device", "cuda"]).stdout
+    assert " on cuda: " in " ".join(table.split())
 
 
 def test_what_cannot_be_planned_is_explained(base: Path) -> None:

@@ -34,6 +34,7 @@ def plan(weights: int, step: int) -> Plan:
         resolution=512,
         batch=1,
         method="classic",
+        device="cpu",
         dtype="float32",
         parts={},
         encode_nbytes=0,

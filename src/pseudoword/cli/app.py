@@ -136,8 +136,8 @@ def train(
     with Console() as console:
         if "base" not in checked.model_fields_set:
             console.note(
-                f"no --base is given, so the word is learned on {checked.base}, a small model that "
-                "knows emoji only. For photographs, give a Stable Diffusion model."
+                f"the word is learned on {checked.base}, a small model that knows emoji only. For "
+                "photographs, give a Stable Diffusion model as --base."
             )
         from pseudoword import api
 
@@ -516,7 +516,10 @@ def push(
 @guarded
 @settings_from(PlanConfig)
 def plan(*, as_json: AsJson = False, **settings: Any) -> None:
-    """Say how much memory a base model needs. It is not loaded, and may be sd1, sd2 or sdxl."""
+    """Say how much memory a base model needs. It is not loaded, and may be sd1, sd2 or sdxl.
+
+    --device cuda plans for a GPU, also where there is none.
+    """
     checked = PlanConfig.check(**settings)
     check_there(checked)
     from pseudoword import internals

@@ -218,7 +218,7 @@ def show_plan(found: "Plan") -> None:
         quantize = f" --quantize {need.quantize}" if need.quantize != "none" else ""
         rows.append((f"training, batch {found.batch}{quantize} --offload", _gib(need.nbytes)))
     rows.append(("drawing a picture", _gib(found.draw_nbytes)))
-    title = f"{found.base}: {found.recognised_by}; {found.dtype}, GiB: {parts}"
+    title = f"{found.base} on {found.device}: {found.recognised_by}; {found.dtype}, GiB: {parts}"
     _show(("what", "GiB at most"), rows, title)
 
 

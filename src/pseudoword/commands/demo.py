@@ -119,6 +119,7 @@ def _write(
         drawn[TOKEN],
         INIT,
         TOKEN,
+        are="learned from",
     )
     page = html.page(
         run=out,

@@ -125,6 +125,7 @@ def _evaluate(
         with_word[:: config.n],
         known,
         concept.token,
+        are="true pictures",
     )
     measured = _measured(family, known, len(paths), config)
     files = _write(out, concept, known, measured, model.name, sheet, similarities)

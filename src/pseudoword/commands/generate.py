@@ -265,11 +265,13 @@ def _note_unused_concepts(
         token = named.concept.token
         if token in used:
             continue
-        if named.stem and named.stem in named_in(texts, [named.stem, *tokens]):
+        names = (f"<{named.stem}>", named.stem) if named.stem else ()
+        called = next((one for one in names if one in named_in(texts, [one, *tokens])), None)
+        if called:
             progress.note(
                 f"the word of {named.name} is called {token}, which is in neither prompt, so it "
                 f"changes nothing: write {token}, or give "
-                f"{command('--concept', f'{named.name}={named.stem}')}"
+                f"{command('--concept', f'{named.name}={called}')}"
             )
         else:
             progress.note(f"{token} is in neither prompt, so it changes nothing")

@@ -101,7 +101,7 @@ def placement(
     Raises:
         SettingsError: there is no such device, or the environment names no such precision.
     """
-    device = devices.device(choice.device)
+    device = (devices.planned_for if empty else devices.device)(choice.device)
     home = torch.device("meta") if empty else device
     dtype = devices.dtype(choice.dtype, device)
     return Placement(home, dtype, choice.quantize, checkpointing, offload)

@@ -58,24 +58,26 @@ def fit_within(picture: Image.Image, side_px: int) -> Image.Image:
 
 
 def before_after(
-    learned_from: Sequence[Image.Image],
+    true_pictures: Sequence[Image.Image],
     heads: Sequence[str],
     before: Sequence[Image.Image],
     after: Sequence[Image.Image],
     init: str,
     token: str,
+    are: str,
 ) -> Image.Image:
-    """The training pictures, and pictures drawn with the init word and with the new word.
+    """True pictures, and pictures drawn with the init word and with the new word.
 
     Args:
-        learned_from: the training pictures.
+        true_pictures: what the word is to draw.
         heads: the prompts, one per column.
         before: drawn with the init word.
         after: drawn with the new word.
         init: the init word.
         token: the new word.
+        are: what the true pictures are called, such as "learned from".
     """
-    top = grid([("learned from", learned_from)])
+    top = grid([(are, true_pictures)])
     below = grid([(f"before: {init}", before), (f"after: {token}", after)], heads=heads)
     sheet = Image.new("RGB", (max(top.width, below.width), top.height + below.height), "white")
     sheet.paste(top, (0, 0))

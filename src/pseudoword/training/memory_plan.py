@@ -68,6 +68,8 @@ class Plan(BaseModel):
     resolution: int
     batch: int
     method: str
+    device: str
+    """the kind of device: cpu, cuda, xpu or mps"""
     dtype: str
     parts: dict[str, int]
     """bytes of each part's weights, not quantised"""
@@ -121,7 +123,7 @@ def plan_memory(config: PlanConfig) -> Plan:
     )
     modules: dict[str, nn.Module] = dict(family.modules())
     parts = {name: nbytes(module) for name, module in modules.items()}
-    device = devices.device(config.device)
+    device = devices.planned_for(config.device)
     where = shapes_of(device)
     with where, _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
         peaks = _peaks(found, family, side, config)
@@ -138,6 +140,7 @@ def plan_memory(config: PlanConfig) -> Plan:
         resolution=side,
         batch=config.batch,
         method=config.method,
+        device=device.type,
         dtype=str(place.dtype).removeprefix("torch."),
         parts=parts,
         encode_nbytes=all_parts + peaks.encode,

@@ -39,10 +39,13 @@ def multiplies_in(dtype: torch.dtype) -> bool:
 
 
 def fastest(device: torch.device) -> torch.dtype:
-    """The precision in which `device` is fastest, and accurate enough for frozen weights."""
-    if device.type == "cuda":
+    """The precision in which `device` is fastest, and accurate enough for frozen weights.
+
+    A GPU without a number is on another machine, and taken for one of today's.
+    """
+    if device.type == "cuda" and device.index is not None:
         return _fastest_on_cuda(torch.cuda.get_device_properties(device))
-    if device.type == "xpu" or (device.type == "cpu" and multiplies_in(torch.bfloat16)):
+    if device.type in {"cuda", "xpu"} or (device.type == "cpu" and multiplies_in(torch.bfloat16)):
         return torch.bfloat16
     return torch.float32
 

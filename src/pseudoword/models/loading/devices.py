@@ -15,6 +15,9 @@ from pseudoword.text import brief
 VARIABLE, DTYPE_VARIABLE = "PSEUDOWORD_DEVICE", "PSEUDOWORD_DTYPE"
 """The environment variables for what `auto` means, on a machine or in a test run."""
 
+GPUS = "cuda", "xpu", "mps"
+"""Names of devices that memory can be planned for where there is no such GPU."""
+
 OTHER_BUILDS = "See https://pytorch.org/get-started/locally for other builds"
 
 
@@ -42,6 +45,19 @@ def device(name: str) -> torch.device:
     if why := misfit(chosen):
         raise SettingsError(f"{argument}: {why}.")
     return torch.device(chosen)
+
+
+def planned_for(name: str) -> torch.device:
+    """The device called `name`, on which nothing is put: a GPU may be on another machine, and then
+    has no number.
+
+    Raises:
+        SettingsError: there is no such device; the message lists those that exist.
+    """
+    kind = name.strip().lower()
+    if kind in GPUS and not any(one.startswith(kind) for one in available()):
+        return torch.device(kind)
+    return device(name)
 
 
 def _best(devices: Sequence[str]) -> str:
