@@ -14,9 +14,9 @@ import subprocess
 import sys
 import textwrap
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic_core import PydanticUndefined
 from typer import Context
@@ -64,7 +64,9 @@ OF_COMMANDS = (
 )
 OF_PYTHON = (
     "All that `import pseudoword` gives. Settings (`**settings`) are explained in "
-    "[commands.md](commands.md), where they are options: `clip_skip=2` is `--clip-skip 2`."
+    "[commands.md](commands.md), where they are options: `clip_skip=2` is `--clip-skip 2`. Errors "
+    "are in `pseudoword.errors`. A `progress` has the methods of `pseudoword.progress.Progress`: "
+    "`phase(text)`, `advance(done, total, detail)` and `note(text)`."
 )
 
 LISTS = {"Args:", "Raises:", "Attributes:"}
@@ -178,11 +180,29 @@ def python() -> str:
         lines += ["", f"## {name}", "", "```python", *_call(name, function), "```"]
         lines += _docstring(function)
     lines += ["", "## Classes"]
-    for name, kind in classes.items():
+    for name, kind in sorted((classes | _within(classes.values())).items()):
         lines += ["", f"### {name}", *_docstring(kind)]
         if fields := _fields(kind):
             lines += ["", *fields]
     return "\n".join(lines) + "\n"
+
+
+def _within(kinds: Iterable[type]) -> dict[str, type]:
+    """The classes of the package that the fields of others have, and the fields of those."""
+    found = {}
+    for kind in kinds:
+        for name, hint in get_type_hints(kind).items():
+            if not name.startswith("_"):
+                found |= {one.__name__: one for one in _classes(hint)}
+    return found | _within(found.values()) if found else found
+
+
+def _classes(hint: Any) -> Iterator[type]:
+    """The classes of the package in a type such as `list[Need]`."""
+    for part in get_args(hint):
+        yield from _classes(part)
+    if inspect.isclass(hint) and hint.__module__.startswith("pseudoword."):
+        yield hint
 
 
 def _line(function: Any) -> int:
@@ -194,8 +214,12 @@ def _call(name: str, function: Any) -> list[str]:
     """A function's arguments with their types, as it is written."""
     signature = inspect.signature(function)
     code = f"def {name}{signature}: ..."
-    bare = re.sub(r"\b[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])", "", code)
-    return _formatted(re.sub(r"\*\*settings: [^)]*", "**settings", bare)).splitlines()
+    return _formatted(re.sub(r"\*\*settings: [^)]*", "**settings", _bare(code))).splitlines()
+
+
+def _bare(code: str) -> str:
+    """`code` without the modules of classes."""
+    return re.sub(r"\b[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])", "", code)
 
 
 def _docstring(thing: object) -> Iterator[str]:
@@ -229,6 +253,11 @@ def _fields(kind: type) -> list[str]:
             if told_above:
                 continue
             name, hint = node.target.id, ast.unparse(node.annotation)
+            meant = get_type_hints(kind)[name]
+            if get_origin(meant) is Literal:
+                hint = " | ".join(map(repr, get_args(meant)))
+            elif isinstance(node.annotation, ast.Name) and get_args(meant):  # a name for a type
+                hint = _bare(str(meant))
             if isinstance(behind, ast.Expr) and isinstance(behind.value, ast.Constant):
                 said = str(behind.value.value)
         elif isinstance(node, ast.FunctionDef) and any(

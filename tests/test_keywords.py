@@ -29,6 +29,14 @@ def test_what_is_made_from_the_code_is_of_this_code(file: Path, make: Callable[[
     assert file.read_text(encoding="utf-8") == make(), "run `python scripts/reference.py`"
 
 
+def test_all_that_results_hold_is_described() -> None:
+    page = script.PYTHON.read_text(encoding="utf-8")
+    hints = " ".join(re.findall(r"^- `\w+: ([^`]+)`", page, re.M))
+    named = set(re.findall(r"\b[A-Z]\w+", hints)) - {"None", "Path", "Mapping", "Sequence", "Image"}
+    assert "Similarities" in named
+    assert named <= set(re.findall(r"^### (\w+)$", page, re.M))
+
+
 def test_every_function_with_settings_says_which() -> None:
     taken = {name: get_type_hints(getattr(api, name)).get("settings") for name in FUNCTIONS}
     kinds = {name: keywords.KINDS[get_args(one)[0]] for name, one in taken.items() if one}

@@ -428,7 +428,7 @@ def inspect(
 
     Raises:
         ConceptError: the file holds no such concept, or `base` does not fit it.
-        SettingsError: `base` names nothing.
+        SettingsError: `base` is empty.
         BaseModelError: `base` cannot be loaded.
     """
     return inspect_file(file, base, token)

@@ -105,6 +105,35 @@ def test_options_on_the_pages_are_there(path: Path) -> None:
     assert named <= known
 
 
+WITHOUT_CODE = re.compile(r"^```.*?^```", re.S | re.M)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may say behind its #: its headings, as GitHub calls them."""
+    found: set[str] = set()
+    for head in re.findall(r"^#+ (.+)$", WITHOUT_CODE.sub("", page.read_text("utf-8")), re.M):
+        name = re.sub(r"[^\w -]", "", re.sub(r"\]\([^)]*\)", "", head).lower()).replace(" ", "-")
+        number = sum(re.fullmatch(rf"{name}(-\d+)?", one) is not None for one in found)
+        found.add(f"{name}-{number}" if number else name)
+    return found
+
+
+def test_links_on_the_pages_lead_somewhere() -> None:
+    linked: set[Path] = set()
+    for page in [*PAGES, *(ROOT / "docs").glob("*/*.md"), *(ROOT / "src").rglob("*.md")]:
+        text = WITHOUT_CODE.sub("", page.read_text("utf-8"))
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            name, _, anchor = target.partition("#")
+            if ":" in name:  # elsewhere
+                continue
+            there = (page.parent / name).resolve() if name else page
+            assert there.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(there), f"{page.name}: {target}"
+            linked.add(there)
+    pictures = {one for one in (ROOT / "docs").rglob("*.png") if one.resolve() not in linked}
+    assert not pictures, "these pictures are on no page"
+
+
 def test_the_readme_has_every_command() -> None:
     assert {line.split()[0] for line in commands_in(README)} == set(options())
 

@@ -39,7 +39,7 @@ class Gallery(BaseModel):
     sheet: str | None
     """the contact sheet; None if there is nothing to show"""
     shown: int
-    """number of words on the contact sheet; it has room for `word_sheet.MAX_CELLS`"""
+    """number of words on the contact sheet, which has room for 300"""
 
 
 def make_gallery(folder: Path, out: Path, *, overwrite: bool = False) -> Gallery:
