@@ -189,7 +189,7 @@ def python() -> str:
 
 def _within(kinds: Iterable[type]) -> dict[str, type]:
     """The classes of the package that the fields of others have, and the fields of those."""
-    found = {}
+    found: dict[str, type] = {}
     for kind in kinds:
         for name, hint in get_type_hints(kind).items():
             if not name.startswith("_"):
