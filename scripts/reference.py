@@ -152,7 +152,7 @@ def commands() -> str:
     for name, command in program.commands.items():
         groups = groups_of(command, Context(command, info_name=name), everything=True)
         groups.pop(OTHER_NAMES, None)
-        lines += ["", f"## {name}", "", *_paragraph(command.help)]
+        lines += ["", f"## {name}", "", *_paragraph(" ".join(command.help.split()))]
         same: dict[str, list[str]] = {}
         for title, rows in groups.items():
             there, where = shown.setdefault(title, (rows, name))

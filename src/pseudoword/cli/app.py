@@ -516,9 +516,9 @@ def push(
 @guarded
 @settings_from(PlanConfig)
 def plan(*, as_json: AsJson = False, **settings: Any) -> None:
-    """Say how much memory a base model needs. It is not loaded, and may be sd1, sd2 or sdxl.
+    """Say how much memory a base model needs.
 
-    --device cuda plans for a GPU, also where there is none.
+    It is not loaded, and may be sd1, sd2 or sdxl; with `--device cuda` also on a GPU elsewhere.
     """
     checked = PlanConfig.check(**settings)
     check_there(checked)
