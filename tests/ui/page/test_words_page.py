@@ -55,6 +55,7 @@ def test_a_word_from_elsewhere_is_used_renamed_deleted_and_brought_back(
     tab(page, "Words")
     page.locator("#library button", has_text="<blob>").click()
     expect(page.locator("#facts")).to_contain_text("2 of 256 numbers")
+    expect(page.locator("#facts")).to_contain_text("sd, of these widths")
     title = formats.WRITERS["onetrainer"].title  # as in the list of downloads
     expect(page.locator("#facts")).to_contain_text(f"its own keys; download it as “{title}”")
     put(page, "rename", "")

@@ -101,7 +101,7 @@ class WordsPanel:
         made = time.strftime("%d %B %Y, %H:%M", time.localtime(one.created))
         rows: list[tuple[str, object]] = [("In prompts", one.token), ("From", one.source)]
         rows += [("Base model", one.base)] if one.base else []
-        rows += [("Fits", ", ".join(one.families)), ("Here since", made)]
+        rows += [("Fits", ", ".join(seen.fits)), ("Here since", made)]
         rows += [
             (f"Vectors ({key})", f"{count} of {width} numbers")
             for key, (count, width) in one.vectors.items()
