@@ -62,7 +62,7 @@ def test_a_search_finds_words_by_name_and_by_what_they_come_from(
     add(desk.library, "blue-cat", init="grey tabby", init_mode="word")
     add(desk.library, "red-cat")
     add(desk.library, "cup", "caf\u00e9.pt", base="my-model")
-    assert names(gallery(desk)._searched(search)) == found
+    assert names(gallery(desk)._searched(search, "")) == found
 
 
 def test_the_newest_words_are_shown_and_more_when_they_are_asked_for(
@@ -79,10 +79,17 @@ def test_the_newest_words_are_shown_and_more_when_they_are_asked_for(
     assert names(words.listed("", ids)) == ["<cat-4>", "<cat-3>", "<cat-2>", "<cat-1>"]
     _, ids, told, more = words._more("", ids)
     assert (len(ids.split()), told, more["visible"]) == (5, "", False)
-    found = words._searched("cat-0")
+    found = words._searched("cat-0", ids)
     assert names(found) == ["<cat-0>"]
     assert "1 of 5 words" in found[2]
-    assert "none has that" in words._searched("dog")[2]
+    assert "none has that" in words._searched("dog", ids)[2]
+
+
+def test_nothing_is_listed_while_a_page_is_loaded(desk: Desk) -> None:
+    add(desk.library, "cat")  # by the time its tab is opened, another one may be the first
+    words = gallery(desk)
+    assert words._searched(None, None) == [gr.skip()] * 4
+    assert names(words._searched("cat", None)) == names(words._searched("", "")) == ["<cat>"]
 
 
 def test_there_is_a_search_where_there_are_many_words_or_one_was_typed(

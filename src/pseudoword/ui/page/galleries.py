@@ -86,7 +86,7 @@ class WordGallery:
     def connect(self, in_turn: dict[str, Any]) -> None:
         """Let the search and the button find; `in_turn` is that of all events that show words."""
         quietly = {"show_progress": "hidden", **in_turn}
-        self.search.change(told(self._searched), self.search, self._found, **LATEST, **quietly)
+        self.search.change(told(self._searched), self.asked, self._found, **LATEST, **quietly)
         self.more.click(told(self._more), self.asked, self._found, **quietly)
 
     def listed(self, search: str | None, ids: str | None) -> list[Any]:
@@ -95,7 +95,9 @@ class WordGallery:
         visible = len(words) > FEW or bool(search)
         return [gr.update(visible=visible), *self._of(words, search, ids)]
 
-    def _searched(self, search: str | None) -> list[Any]:
+    def _searched(self, search: str | None, ids: str | None) -> list[Any]:
+        if ids is None and not search:  # the page is just loaded: nothing is shown before its tab
+            return [gr.skip()] * len(self._found)
         return self._of(self._desk.library.words(), search, None)
 
     def _more(self, search: str | None, ids: str | None) -> list[Any]:
