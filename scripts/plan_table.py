@@ -382,8 +382,8 @@ def peaks(planned: Plan, way: str) -> Peaks:
     """What `planned` says of a way, in bytes."""
     quantize, checkpointing, offload = WAYS[way]
     need = planned.need(quantize, checkpointing, offload=offload)
-    fewer = planned.need("none", checkpointing).weights_nbytes - need.weights_nbytes
-    return Peaks(planned.encode_nbytes - fewer, need.nbytes, planned.draw_nbytes - fewer)
+    picture = planned.picture(quantize, offload=offload)
+    return Peaks(picture.encode_nbytes, need.nbytes, picture.draw_nbytes)
 
 
 def row(model: str) -> str:

@@ -245,7 +245,7 @@ def test_a_table_leaves_nothing_out_at_any_width(
         tables[name]()
     assert os.environ["COLUMNS"] == columns
     said = "".join(capsys.readouterr().out.replace("│", "").split())
-    kept = {"plan": "drawingapicture", "bases": "ATTRIBUTION.md", "prepare": "--steps"}
+    kept = {"plan": "--offload", "bases": "ATTRIBUTION.md", "prepare": "--steps"}
     assert kept.get(name, "<[/red]:cat:>") in said
     assert "…" not in said
 

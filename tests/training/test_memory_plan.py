@@ -256,8 +256,18 @@ def test_the_command_prints_a_table_or_json(base: Path) -> None:
     run = CliRunner().invoke(app, ["plan", "--base", str(base), "--batch", "2", "--json"])
     assert json.loads(run.stdout)["batch"] == 2
     table = CliRunner().invoke(app, ["plan", "--base", str(base)]).stdout
-    assert "training, batch 1" in table
+    assert "batch 1" in table
     assert "--gradient-checkpointing" in table
+
+
+def test_a_picture_needs_less_with_what_training_needs_less_with() -> None:
+    found = plan(base="sdxl", device="cuda", resolution=64)
+    plain, most = found.picture("none"), found.need("none", checkpointing=False)
+    for need in (*found.train[1:3], *found.train_offloaded):
+        one = found.picture(need.quantize, offload=need in found.train_offloaded)
+        less = most.weights_nbytes - need.weights_nbytes
+        assert plain.encode_nbytes - one.encode_nbytes == less > 0
+        assert 0 < plain.draw_nbytes - one.draw_nbytes <= less  # a layer is unpacked to draw
 
 
 def test_a_gpu_that_is_elsewhere_can_be_planned_for(
@@ -330,7 +340,7 @@ def test_encoders_that_leave_are_not_counted_in_steps(
             assert one.weights_nbytes - other.weights_nbytes == gone
         else:
             assert other.weights_nbytes < one.weights_nbytes
-    assert after.encode_nbytes == before.encode_nbytes
+    assert after.pictures == before.pictures
 
 
 def test_who_looks_for_nan_gets_the_same_plan() -> None:

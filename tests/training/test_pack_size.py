@@ -37,9 +37,8 @@ def plan(weights: int, step: int) -> Plan:
         device="cpu",
         dtype="float32",
         parts={},
-        encode_nbytes=0,
+        pictures=[],
         train=needs,
-        draw_nbytes=0,
     )
 
 

@@ -209,17 +209,20 @@ def _tell_queue(found: "list[QueuedWord]", queue: str, now: datetime) -> None:
 def show_plan(found: "Plan") -> None:
     """Print what fits in how much memory, as a table."""
     parts = ", ".join(f"{name} {_gib(nbytes)}" for name, nbytes in found.parts.items())
-    rows = [(f"encoding a picture of {found.resolution} px", _gib(found.encode_nbytes))]
-    for need in found.train:
-        quantize = f" --quantize {need.quantize}" if need.quantize != "none" else ""
-        spared = quantize + (" --gradient-checkpointing" if need.gradient_checkpointing else "")
-        rows.append((f"training, batch {found.batch}{spared}", _gib(need.nbytes)))
-    for need in found.train_offloaded:
-        quantize = f" --quantize {need.quantize}" if need.quantize != "none" else ""
-        rows.append((f"training, batch {found.batch}{quantize} --offload", _gib(need.nbytes)))
-    rows.append(("drawing a picture", _gib(found.draw_nbytes)))
+    rows = []
+    for offload, needs in ((False, found.train), (True, found.train_offloaded)):
+        for need in needs:
+            ways = [f"--quantize {need.quantize}"] if need.quantize != "none" else []
+            if offload:
+                ways.append("--offload")
+            elif need.gradient_checkpointing:
+                ways.append("--gradient-checkpointing")
+            picture = found.picture(need.quantize, offload=offload)
+            peaks = picture.encode_nbytes, need.nbytes, picture.draw_nbytes
+            rows.append((" ".join(ways) or "no setting", *map(_gib, peaks)))
     title = f"{found.base} on {found.device}: {found.recognised_by}; {found.dtype}, GiB: {parts}"
-    _show(("what", "GiB at most"), rows, title)
+    most = f"GiB at most, {found.resolution} px, batch {found.batch}"
+    _show((most, "encoding", "training", "drawing"), rows, title)
 
 
 def _show(heads: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:

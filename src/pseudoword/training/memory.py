@@ -40,7 +40,8 @@ def check_training(
     def need(plan: Plan) -> int:
         step = plan.need(config.quantize, config.gradient_checkpointing, offload=config.offload)
         noise_nbytes = drawn * size[0] * size[1] // 2  # two floats for each number
-        return max(plan.encode_nbytes, step.nbytes + noise_nbytes)
+        encoding = plan.picture(config.quantize, offload=config.offload).encode_nbytes
+        return max(encoding, step.nbytes + noise_nbytes)
 
     _check(family, config, size, drawn, samples, asked, need)
 
@@ -52,7 +53,12 @@ def check_drawing(family: Family, choice: BaseChoice, size: tuple[int, int]) -> 
         SettingsError: it needs more memory than there is, by what `plan` says.
     """
     asked = f"a picture of {size[0]} x {size[1]} pixels"
-    _check(family, choice, size, 1, 1, asked, lambda plan: plan.draw_nbytes)
+    away = family.placement.offload_blocks
+
+    def need(plan: Plan) -> int:
+        return plan.picture(choice.quantize, offload=away).draw_nbytes
+
+    _check(family, choice, size, 1, 1, asked, need)
 
 
 def _check(

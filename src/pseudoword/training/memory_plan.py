@@ -41,6 +41,12 @@ from pseudoword.training.encoded_prompts import PromptsOfWord
 PROCESS_NBYTES = 600 << 20
 """Python with torch, diffusers and transformers, or a GPU's context: about the same, measured."""
 
+CHOICES: Sequence[tuple[bool, Quantize]] = (
+    *((False, "none"), (False, "8bit"), (False, "4bit")),
+    *((True, "none"), (True, "8bit")),
+)
+"""Whether blocks are away, and how weights are quantised: what can be chosen together."""
+
 QUANTIZED: dict[Quantize, float] = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}
 """Bytes per weight of a linear layer; 4 bits come with a float for each 64 weights."""
 
@@ -58,6 +64,18 @@ class Need(BaseModel):
     """everything together, with the process itself"""
 
 
+class PictureNeed(BaseModel):
+    """What one picture needs with one choice of quantisation and offloading."""
+
+    quantize: Quantize
+    offload: bool
+    """whether each block is on the device only while it is at work"""
+    encode_nbytes: int
+    """the peak while it is encoded, before training"""
+    draw_nbytes: int
+    """the peak while it is drawn"""
+
+
 class Plan(BaseModel):
     """What a base model needs at a resolution and batch size; the VAE is gone while it trains."""
 
@@ -73,13 +91,27 @@ class Plan(BaseModel):
     dtype: str
     parts: dict[str, int]
     """bytes of each part's weights, not quantised"""
-    encode_nbytes: int
-    """the peak while the pictures are encoded one by one, before training"""
+    pictures: list[PictureNeed]
+    """what one picture needs before and after training"""
     train: list[Need]
     train_offloaded: list[Need]
     """with each block on the device only while it is at work"""
-    draw_nbytes: int
-    """the peak while one picture is drawn"""
+
+    @property
+    def encode_nbytes(self) -> int:
+        """The peak while the pictures are encoded one by one, before training; not quantised."""
+        return self.picture("none").encode_nbytes
+
+    @property
+    def draw_nbytes(self) -> int:
+        """The peak while one picture is drawn; not quantised."""
+        return self.picture("none").draw_nbytes
+
+    def picture(self, quantize: str, *, offload: bool = False) -> PictureNeed:
+        """What one picture needs with these settings."""
+        return next(
+            one for one in self.pictures if (one.quantize, one.offload) == (quantize, offload)
+        )
 
     def need(self, quantize: str, checkpointing: bool, *, offload: bool = False) -> Need:
         """What training needs with these settings; `offload` comes with checkpointing."""
@@ -132,7 +164,7 @@ def plan_memory(config: PlanConfig) -> Plan:
     in_training = [module for name, module in modules.items() if name not in {"vae", *gone}]
     packed = [module for module in without_vae if can_pack(module, device, place.dtype)]
     drawing = sum(packed_nbytes(module, False) for module in packed)
-    all_parts = sum(parts.values()) + PROCESS_NBYTES
+    beside = parts.get("vae", 0) + PROCESS_NBYTES
     return Plan(
         base=config.base,
         family=family.name,
@@ -143,16 +175,20 @@ def plan_memory(config: PlanConfig) -> Plan:
         device=device.type,
         dtype=str(place.dtype).removeprefix("torch."),
         parts=parts,
-        encode_nbytes=all_parts + peaks.encode,
+        pictures=[
+            _picture(without_vae, drawing, quantize, offload, beside, peaks)
+            for offload, quantize in CHOICES
+        ],
         train=[
             _need(in_training, packed, quantize, checkpointing, step)
             for checkpointing, step in ((False, peaks.step), (True, peaks.step_checkpointing))
             for quantize in ("none", "8bit", "4bit")
         ],
         train_offloaded=[
-            _offloaded(in_training, quantize, peaks.step_offloaded) for quantize in ("none", "8bit")
+            _offloaded(in_training, quantize, peaks.step_offloaded)
+            for offload, quantize in CHOICES
+            if offload
         ],
-        draw_nbytes=all_parts + peaks.draw + drawing,
     )
 
 
@@ -230,10 +266,44 @@ def _need(
 
 def _offloaded(modules: Sequence[nn.Module], quantize: Quantize, step: int) -> Need:
     """What training needs while, of all blocks, only the largest is on the device."""
+    weights, extra = _weights_but_blocks(modules, quantize)
+    return _summed(quantize, True, weights, step + extra)
+
+
+def _weights_but_blocks(modules: Sequence[nn.Module], quantize: Quantize) -> tuple[int, int]:
+    """As `_weights`, but of all blocks only the largest."""
     total, extra = _weights(modules, quantize)
     blocks = [_weights([block], quantize)[0] for one in modules for block in blocks_of(one)]
-    weights = total - sum(blocks) + max(blocks, default=0)
-    return _summed(quantize, True, weights, step + extra)
+    return total - sum(blocks) + max(blocks, default=0), extra
+
+
+def _picture(
+    modules: Sequence[nn.Module],
+    packed: int,
+    quantize: Quantize,
+    offload: bool,
+    beside: int,
+    peaks: _Peaks,
+) -> PictureNeed:
+    """What one picture needs.
+
+    Args:
+        modules: the denoiser and the text encoders.
+        packed: bytes of their weights as laid out for a CPU, if they are not quantised nor away.
+        quantize: how they are quantised.
+        offload: whether their blocks are away.
+        beside: bytes of the VAE, and of the process itself.
+        peaks: what lives beside weights.
+    """
+    weights, extra = (_weights_but_blocks if offload else _weights)(modules, quantize)
+    if quantize == "none" and not offload:
+        extra = packed
+    return PictureNeed(
+        quantize=quantize,
+        offload=offload,
+        encode_nbytes=beside + weights + peaks.encode,
+        draw_nbytes=beside + weights + extra + peaks.draw,
+    )
 
 
 def _summed(quantize: Quantize, checkpointing: bool, weights: int, step: int) -> Need:
