@@ -258,7 +258,8 @@ class Worker:
         """Learn a pack; if it fails, those that did not finish are learned in smaller ones.
 
         Args:
-            some: the words of its beginning; those that come later are added to it.
+            some: the words of its beginning; those that come later are added to it, and those that
+                have left are removed.
             refill: the folder for words that are claimed when others have left; None for none.
         """
         why = self._try(some, refill)
@@ -279,10 +280,11 @@ class Worker:
         if self._stopping is not None:
             return ""
         self._look_at = time.monotonic() + REFILL_SECONDS
+        first = some[0].claim
 
         def more(room: int) -> list[TrainConfig]:
-            joined = [] if refill is None else self._join(some[0].claim, room, refill)
-            some.extend(joined)
+            joined = [] if refill is None else self._join(first, room, refill)
+            some[:] = [*filter(self._is_active, some), *joined]  # a pack may go on for weeks
             return [one.config for one in joined]
 
         try:
@@ -321,7 +323,7 @@ class Worker:
         """Put the results of finished words, forget those that others took, return the rest."""
         left = []
         for one in some:
-            if one.claim.name not in self._active:
+            if not self._is_active(one):
                 continue
             if one.claim in self._taken:
                 self._drop(one)
@@ -343,6 +345,9 @@ class Worker:
             self._loading = False
         self._loaded = self._claiming.shared(one.claim.name, OF_BASE)
         return family
+
+    def _is_active(self, one: _Claimed) -> bool:
+        return one.claim.name in self._active
 
     def _is_finished(self, one: _Claimed) -> bool:
         with contextlib.suppress(PseudowordError):
