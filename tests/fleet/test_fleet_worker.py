@@ -342,6 +342,32 @@ def test_a_pack_takes_further_words_when_some_have_left(
         assert result(queue, name) == alone(base, pictures, tmp_path / name, steps=steps)
 
 
+def test_a_word_that_is_to_be_learned_alone_waits_for_no_queue_to_be_empty(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pack that further words join goes on as long as there are any, perhaps for weeks."""
+    for name in ("REFILL_SECONDS", "LOOKS_LEAVE", "TURN_SECONDS"):
+        monkeypatch.setattr(worker_module, name, 0)
+    monkeypatch.setattr(random, "shuffle", lambda _names: None)
+    address = str(tmp_path / "queue")
+    submit(base, address, words(tmp_path / "long", "a"), steps=10)
+    queue = submit(base, address, words(tmp_path / "short", *"bcdefz"))
+    *_, failed = queue.jobs()
+    done: list[str] = []
+
+    class Fails(Silent):
+        def note(self, text: str) -> None:
+            done.extend(re.findall(r"(\S+) is done", text))
+            if len(done) == 1:  # another worker has tried it meanwhile
+                claim = queue.claim(failed, "another", 60)
+                assert claim is not None
+                queue.end(claim, Event(kind="error", why="x"))
+
+    Worker(open_queue(address), QUICK, Fails()).run()
+    assert len(done) == 7
+    assert failed not in (done[0], done[-1])
+
+
 def test_a_pack_that_goes_on_for_long_keeps_nothing_of_words_that_have_left(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

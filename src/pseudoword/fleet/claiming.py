@@ -26,13 +26,16 @@ class Claiming:
         """these values, once for the many jobs that have the same"""
         self._without: dict[tuple[str, ...], str] = {}
         """the values of `OF_BASE` of base models that this worker cannot load -> why"""
+        self.waits_alone = False
+        """whether a word waits that can join no pack, as of the last look"""
 
     def claim(
         self, most: int, loaded: tuple[str, ...] | None, like: Claim | None = None
     ) -> Iterator[Claim]:
         """Claim waiting words that can share a pack; those for the loaded base model first.
 
-        A word whose last try failed is claimed alone, so that it takes no other one with it.
+        A word whose last try failed is claimed alone, so that it takes no other one with it; and
+        before others, as it cannot join a pack that goes on as long as there are any.
 
         Args:
             most: how many.
@@ -43,6 +46,8 @@ class Claiming:
         self._give_up_the_lost(histories)
         waiting = [name for name in histories if self._may_claim(name, histories[name])]
         random.shuffle(waiting)  # so that workers do not all try to claim the same one
+        waiting.sort(key=lambda name: not self.is_alone(histories[name]))
+        self.waits_alone = any(self.is_alone(histories[name]) for name in waiting[:1])
         count = 0
         shared = None if like is None else self.shared(like.name, SHARED)
         for name in self._loaded_first(waiting, loaded):
