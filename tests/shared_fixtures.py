@@ -14,6 +14,7 @@ import typer.main
 import typer.testing
 from PIL import Image, ImageDraw
 
+from pseudoword.config import BaseChoice
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.loading import parts
@@ -87,8 +88,13 @@ def _state(family: Family) -> dict[str, Any]:
     """What a test may have changed: which parts there are, their modules, hooks and weights."""
     encoders = {key: encoder.model for key, encoder in family.encoders.items()}
     readers = [(id(one.reader), one.reader.length) for one in family.encoders.values()]
-    state: dict[str, Any] = {"": (id(family.noise_schedule), readers)}
-    for part, model in {"denoiser": family.denoiser, **encoders}.items():
+    noise_schedule = {"": (id(family.noise_schedule), readers)}
+    return noise_schedule | _state_of({"denoiser": family.denoiser, **encoders})
+
+
+def _state_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+    state: dict[str, Any] = {}
+    for part, model in parts.items():
         for name, module in model.named_modules():
             own = vars(module)
             hooks = [len(own[kind]) for kind in own if kind.endswith("hooks")]
@@ -105,6 +111,63 @@ def _state(family: Family) -> dict[str, Any]:
                 weights,
             )
     return state
+
+
+@pytest.fixture(scope="session")
+def _kept() -> dict[object, tuple[Any, dict[str, Any]]]:
+    """Models that runs have loaded, and what their denoisers were like then."""
+    return {}
+
+
+BASES = ("base", "any_base", "unet_base", "transformer_base")
+
+
+@pytest.fixture
+def models_are_kept(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    _kept: dict[object, tuple[Any, dict[str, Any]]],
+) -> None:
+    """Runs and drawings share a test's tiny model: to load it takes a third of a short run's time.
+
+    Models that are placed otherwise, those that somebody has changed and those of `load_named` are
+    loaded anew.
+    """
+    names = [name for name in BASES if name in request.fixturenames]
+    plain = [BaseChoice(base=str(request.getfixturevalue(name))) for name in names]
+    load = base_model.load
+
+    def load_or_share(choice: BaseChoice, *told: Any, **how: Any) -> Any:
+        known = any(choice.base == one.base for one in plain) and not any(how.values())
+        if not known or base_model.placement(choice) != base_model.placement(plain[0]):
+            return load(choice, *told, **how)
+        key = str(choice.model_dump(include=set(BaseChoice.model_fields)))
+        family, before = _kept.get(key, (None, None))
+        if family is None or _state_of({"": family.denoiser}) != before:
+            family = load(choice, *told)
+            _keep_vae(family)
+            _kept[key] = family, _state_of({"": family.denoiser})
+        return family
+
+    def load_named(name: Any, device: Any = "auto", dtype: Any = "auto") -> Family:
+        return load(BaseChoice.check(base=name, device=device, dtype=dtype))
+
+    monkeypatch.setattr(base_model, "load", load_or_share)
+    monkeypatch.setattr(base_model, "load_named", load_named)
+
+
+def _keep_vae(family: Any) -> None:
+    """Let the VAE be there at once when it is loaded again after `release_vae`."""
+    load = family.parts.load_frozen
+
+    @functools.cache
+    def vae(kind: Any, **options: Any) -> Any:
+        return load(kind, "vae", **options)
+
+    def load_frozen(kind: Any, part: str, *take: Any, **options: Any) -> Any:
+        return vae(kind, **options) if part == "vae" else load(kind, part, *take, **options)
+
+    family.parts.load_frozen = load_frozen
 
 
 @pytest.fixture

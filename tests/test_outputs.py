@@ -38,6 +38,8 @@ from pseudoword.report import picture_output
 from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("models_are_kept")
+
 PRECIOUS = b"somebody's"
 
 

@@ -19,6 +19,8 @@ from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.training import loop, step
 from pseudoword.training.early_stopping import EvaluationLoss
 
+pytestmark = pytest.mark.usefixtures("models_are_kept")
+
 
 def words(folder: Path, *names: str) -> Path:
     """A folder of pictures for each name."""

@@ -20,6 +20,8 @@ from pseudoword.training.initialisation import initial_rows
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import take_step
 
+pytestmark = pytest.mark.usefixtures("models_are_kept")
+
 TEXTS = ("a <x> and a dog", "a photo of a <x> on red")
 
 

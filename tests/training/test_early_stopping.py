@@ -19,11 +19,13 @@ from pseudoword.errors import SettingsError
 from pseudoword.models.family import Condition, Family
 from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
-from pseudoword.training import early_stopping, loop, loss
+from pseudoword.training import early_stopping, learning_rate_finder, loop, loss
 from pseudoword.training.batches import batch, fixed
 from pseudoword.training.early_stopping import FAR, EvaluationHistory, EvaluationLoss
 from pseudoword.training.initialisation import begin
-from pseudoword.training.learning_rate_finder import STEPS, choose_rate, find_learning_rate
+from pseudoword.training.learning_rate_finder import choose_rate, find_learning_rate
+
+pytestmark = pytest.mark.usefixtures("models_are_kept")
 
 
 def evaluations(losses: list[float], held_out: list[float] | None = None) -> EvaluationHistory:
@@ -170,7 +172,7 @@ def test_overfitting_is_told_when_only_the_held_out_pictures_get_worse() -> None
 
 
 def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pictures: Path) -> None:
-    plain, probed = (train_state(family, pictures) for _ in range(2))
+    plain, probed = (train_state(family, pictures, batch=8) for _ in range(2))
     start = begin(family, probed.word())
     found = find_learning_rate(family, probed.data, start, lambda _done, _all: None)
     rates = [rate for rate, _ in found.curve]
@@ -181,11 +183,12 @@ def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pict
     assert torch.equal(plain.word()["clip_l"], probed.word()["clip_l"])
 
 
+@pytest.mark.usefixtures("short_range_test")
 def test_a_range_test_reads_the_word_where_a_caption_names_it(
     family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (picture_files.find([pictures])[0]).with_suffix(".txt").write_text("my <cat> on red")
-    one = train_state(family, pictures, templates=["a [name], [filewords]"])
+    one = train_state(family, pictures, batch=8, templates=["a [name], [filewords]"])
     read: set[str] = set()
     encode = family.encode_text
 
@@ -199,14 +202,15 @@ def test_a_range_test_reads_the_word_where_a_caption_names_it(
     assert not any("<cat>" in text for text in read)
 
 
+@pytest.mark.usefixtures("short_range_test")
 def test_a_range_test_is_as_short_for_a_run_that_is_extended(
     family: Family, pictures: Path
 ) -> None:
-    one = train_state(family, pictures, steps=4, extend=300)
+    one = train_state(family, pictures, batch=8, steps=4, extend=300)
     done: list[int] = []
     start = begin(family, one.word())
     find_learning_rate(family, one.data, start, lambda step, _all: done.append(step))
-    assert done[-1] <= STEPS
+    assert done[-1] <= learning_rate_finder.STEPS
 
 
 def test_the_rate_is_a_third_of_where_most_was_gained() -> None:
@@ -237,6 +241,7 @@ def entries(run: Trained) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("short_range_test")
 def test_auto_stops_says_why_and_hands_over_the_best(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -275,8 +280,8 @@ def test_a_mean_with_weights_that_grow_is_handed_over(family: Family, pictures: 
 def test_auto_resumes_exactly(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float
 ) -> None:
-    settings: dict[str, Any] = {"steps": "auto", "lr": "auto", "ema": ema, "max_steps": 20}
-    settings["patience"] = 3
+    settings: dict[str, Any] = {"steps": "auto", "lr": "auto", "ema": ema, "max_steps": 8}
+    settings |= {"patience": 3, "evaluate_every": 2, "checkpoint_every": 2}
     whole = learn(base, pictures, tmp_path / "whole", **settings)
     save, saves = checkpoint.save, 0
 

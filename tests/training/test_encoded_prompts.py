@@ -21,6 +21,8 @@ from pseudoword.training.encoded_prompts import PromptsOfWord
 from pseudoword.training.initialisation import begin, initial_rows
 from pseudoword.training.state import TrainState
 
+pytestmark = pytest.mark.usefixtures("models_are_kept")
+
 MANY = ("flux", "sdxl", "sd3", "qwen-image", "sana", "z-image")
 """Families that differ in what they read of their encoders, and in how they pad."""
 

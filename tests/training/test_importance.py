@@ -22,6 +22,8 @@ from pseudoword.training.joint_batches import TENSORS
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import LOSS_SCALE
 
+pytestmark = pytest.mark.usefixtures("models_are_kept")
+
 
 def deaf_below(family: Family, t_heard: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no gradient through at timesteps below `t_heard`."""

@@ -35,15 +35,16 @@ INNER = ("up_blocks.1.resnets.0", "transformer_blocks.0", "joint_transformer_blo
 """Modules of denoisers that are computed again in the backward pass."""
 
 
-def test_checkpointing_gives_the_same_gradient(any_base: Path, pictures: Path) -> None:
+def test_checkpointing_gives_the_same_gradient(
+    any_base: Path, any_family: Family, pictures: Path
+) -> None:
     choice = BaseChoice(base=str(any_base), device="cpu")
-    kept = base_model.load(choice)
     spared: Any = base_model.load(choice, checkpointing=True)
     calls = []
     inner = next(one for name, one in spared.denoiser.named_modules() if name in INNER)
     inner.register_forward_pre_hook(lambda *_: calls.append(1))
     found = gradient(spared, pictures)
-    assert torch.equal(found, gradient(kept, pictures))
+    assert torch.equal(found, gradient(any_family, pictures))
     assert len(calls) == 2  # once forward, once again in the backward pass
 
 
@@ -134,7 +135,7 @@ def test_without_bitsandbytes_it_says_what_to_install(
 
 
 def test_offloaded_parts_are_on_the_device_one_after_the_other_and_draw_the_same(
-    any_base: Path, monkeypatch: pytest.MonkeyPatch
+    any_base: Path, any_family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is one device here; moves to it and back are told apart by what is asked for."""
     moves = []
@@ -149,7 +150,7 @@ def test_offloaded_parts_are_on_the_device_one_after_the_other_and_draw_the_same
 
     draw: dict[str, Any] = {"seeds": [0], "sampler_steps": 2}
     choice = BaseChoice(base=str(any_base), device="cpu")
-    plain = generation.generate(base_model.load(choice), ["a cat"], [], **draw)
+    plain = generation.generate(any_family, ["a cat"], [], **draw)
     family = base_model.load(choice, offload=True)
     monkeypatch.setattr(torch.nn.Module, "to", to)
     spared = generation.generate(family, ["a cat"], [], **draw)

@@ -24,6 +24,8 @@ from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
 from pseudoword.report import picture_output
 
+pytestmark = pytest.mark.usefixtures("models_are_kept")
+
 
 def draw(base: Path, prompt: str = "a cat", **settings: Any) -> Image.Image:
     (picture,) = api.generate(prompt, base=str(base), sampler_steps=3, **settings)

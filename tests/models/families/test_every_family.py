@@ -22,6 +22,8 @@ from pseudoword.models.flow import Flow
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
 
+pytestmark = pytest.mark.usefixtures("models_are_kept")
+
 BUILDERS = {"sd": "sd1", "pixart-alpha": "pixart", "sana-sprint": "sana"}
 """Family -> its builder, or that of the family that it is a variant of, where names differ."""
 
@@ -54,7 +56,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(
     any_base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"base": str(any_base), "init": "cat", "steps": 5, "preview": ()}
-    settings |= {"batch": 2, "checkpoint_every": 2}
+    settings |= {"batch": 4, "checkpoint_every": 2}
     whole = train(pictures, "<cat>", out=tmp_path / "whole", **settings)
     with pytest.raises(RuntimeError, match="unplugged"):
         train(pictures, "<cat>", out=tmp_path / "cut", progress=Unplugged(after=3), **settings)
