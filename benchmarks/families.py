@@ -64,6 +64,7 @@ GROWN: Mapping[str, Mapping[str, Any]] = {
     "flux": {"num_attention_heads": 16, "num_layers": 2, "num_single_layers": 4},
     "chroma": {"num_attention_heads": 16, "num_layers": 3, "num_single_layers": 6},
     "longcat-image": {"num_attention_heads": 16, "num_layers": 2, "num_single_layers": 4},
+    "ovis-image": {"num_attention_heads": 16, "num_layers": 2, "num_single_layers": 4},
     "z-image": {"dim": 128, "n_heads": 16, "n_kv_heads": 16, "n_layers": 8},
     "pixart": {"num_attention_heads": 16, "num_layers": 8, "cross_attention_dim": 128},
     "sana": {

@@ -106,6 +106,16 @@ QWEN3_4B: Part = (
         "tie_word_embeddings": True,
     },
 )
+QWEN3_2B: Part = (
+    "Qwen3Config",
+    {
+        **QWEN3_4B[1],
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+    },
+)
 MISTRAL: Part = (
     "Mistral3Config",
     {
@@ -293,6 +303,13 @@ MODELS: Mapping[str, tuple[str, dict[str, Part]]] = {
         {
             "transformer": ("ZImageTransformer2DModel", {}),
             **{"vae": VAE_16, "text_encoder": QWEN3_4B},
+        },
+    ),
+    "Ovis-Image": (
+        "ovis-image",
+        {
+            "transformer": ("OvisImageTransformer2DModel", {}),
+            **{"vae": VAE_16, "text_encoder": QWEN3_2B},
         },
     ),
     "Lumina 2": (

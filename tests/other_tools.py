@@ -132,9 +132,9 @@ def a1111_finds(tokenizer: Any, name: str, prompt: str) -> bool:
 
 COMFYUI_LOOKS = {
     **dict.fromkeys(("clip_l", "clip_h", "clip_g", "t5xxl", "llama", "mistral3_24b"), True),
-    **dict.fromkeys(("qwen3_06b", "qwen3_4b", "qwen3_8b"), True),
+    **dict.fromkeys(("qwen3_06b", "qwen3_4b", "qwen3_8b", "qwen3vl_4b", "qwen3vl_8b"), True),
     **dict.fromkeys(("gemma2_2b", "gemma3_4b", "gemma3_12b", "qwen25_3b", "qwen25_7b"), False),
-    **dict.fromkeys(("umt5xxl", "pile_t5xl"), False),
+    **dict.fromkeys(("umt5xxl", "pile_t5xl", "qwen3_2b"), False),
 }
 """Key -> whether a tokenizer with it is given the folder of embeddings; without one, it looks for
 no words. `qwen3_4b` is that of FLUX.2 klein; Z-Image's has the same key and no folder."""

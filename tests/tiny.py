@@ -34,6 +34,8 @@ from diffusers import (
     LongCatImageTransformer2DModel,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
+    OvisImagePipeline,
+    OvisImageTransformer2DModel,
     PixArtAlphaPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
@@ -104,6 +106,7 @@ PUBLISHED_LENGTHS = {
         *(
             Krea2Pipeline,
             Lumina2Pipeline,
+            OvisImagePipeline,
             PixArtSigmaPipeline,
             SanaPipeline,
             SanaSprintPipeline,
@@ -420,6 +423,31 @@ def z_image(folder: Path) -> Path:
     return _made_for(32, folder)
 
 
+def ovis_image(folder: Path) -> Path:
+    """Save a tiny Ovis-Image model in diffusers' layout: Qwen 3, patches as tokens.
+
+    As in the published tokenizer, each word of the instruction is a token: 29 before a prompt.
+    """
+    torch.manual_seed(0)
+    told = re.findall(r"[A-Za-z]+", OvisImagePipeline(*[None] * 5).system_prompt)
+    words = tiny_tokenizers.qwen(folder / "tokenizer", [*WORDS, *told], ("user", told[0]))
+    text = tiny_encoders.encoder("Qwen 3", len(words), 16).model
+    transformer = OvisImageTransformer2DModel(
+        in_channels=4 * 4,
+        out_channels=4 * 4,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=16,
+        axes_dims_rope=(2, 2, 4),
+    )
+    vae = _vae(scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False)
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
+    OvisImagePipeline(scheduler, vae, text, words, transformer).save_pretrained(folder)
+    return _made_for(32, folder)
+
+
 def chroma(folder: Path) -> Path:
     """Save a tiny Chroma model in diffusers' layout: T5, patches as tokens."""
     torch.manual_seed(0)
@@ -598,6 +626,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "krea2": krea2,
     "longcat-image": longcat_image,
     "z-image": z_image,
+    "ovis-image": ovis_image,
     "chroma": chroma,
     "auraflow": auraflow,
     "pixart": pixart,

@@ -98,6 +98,13 @@ def z_image(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor)
     return -torch.stack(predicted)[:, :, 0]
 
 
+def ovis_image(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
+    text, _, text_ids, _ = pipeline.encode_prompt(list(prompts), do_classifier_free_guidance=False)
+    return _of_tokens(
+        pipeline, noisy, timestep=times / 1000, encoder_hidden_states=text, txt_ids=text_ids
+    )
+
+
 def chroma(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
     text, text_ids, mask, *_ = pipeline.encode_prompt(
         prompts, None, do_classifier_free_guidance=False
@@ -174,6 +181,7 @@ REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]]
     "krea2": krea2,
     "longcat-image": longcat_image,
     "z-image": z_image,
+    "ovis-image": ovis_image,
     "chroma": chroma,
     "auraflow": auraflow,
     "pixart": pixart,

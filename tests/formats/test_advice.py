@@ -422,6 +422,11 @@ def test_the_names_for_each_tool_find_the_word(stem: str, tmp_path: Path, tokeni
     check_invokeai(path, word, sentences["InvokeAI"])
 
 
+def test_comfyui_looks_for_words_of_each_encoder_as_we_say() -> None:
+    ours = {key: known.comfyui for key, known in keys.KNOWN.items()}
+    assert ours == other_tools.COMFYUI_LOOKS
+
+
 def check_comfyui(path: Path, word: Concept, sentence: str) -> None:
     def read(prompt: str, encoder: str) -> Tensor:
         try:

@@ -22,6 +22,7 @@ FAMILIES: Mapping[str, str] = {
     "krea2": "krea2:Krea2",
     "longcat-image": "longcat_image:LongCatImage",
     "z-image": "z_image:ZImage",
+    "ovis-image": "ovis_image:OvisImage",
     "chroma": "chroma:Chroma",
     "auraflow": "auraflow:AuraFlow",
     "pixart": "pixart:PixArtSigma",

@@ -26,18 +26,25 @@ def in_chat(pipeline: str, *, thinking: bool) -> Reads:
     """
 
     def reads(tokenizer: Any) -> SequenceReader:
-        def template(prompt: str) -> str:
-            text: str = tokenizer.apply_chat_template(
-                [{"role": "user", "content": prompt}],
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=thinking,
-            )
-            return text
-
+        template = chat(tokenizer, thinking=thinking)
         return SequenceReader(tokenizer, most_tokens(pipeline), template)
 
     return reads
+
+
+def chat(tokenizer: Any, *, thinking: bool) -> Template:
+    """The template of a tokenizer of Qwen 3 around a message of the user."""
+
+    def template(prompt: str) -> str:
+        text: str = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=thinking,
+        )
+        return text
+
+    return template
 
 
 def lower_case(prompt: str) -> str:
