@@ -119,10 +119,10 @@ def _detect_transformer_file(path: Path, header: Header, choice: BaseChoice) -> 
     name them, and those of the published models are the same.
     """
     imports.import_libraries()
-    import diffusers
+    from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
     found = transformer_of(header)
-    if found is None or not hasattr(getattr(diffusers, found[1]), "from_single_file"):
+    if found is None or found[1] not in SINGLE_FILE_LOADABLE_CLASSES:
         raise BaseModelError(f"{path} is no base model: it {describe_file(header)}.")
     name, kind = found
     if any(map(header.has, SCALED)):

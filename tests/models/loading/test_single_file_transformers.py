@@ -71,15 +71,38 @@ def test_a_plan_needs_no_weights_of_the_rest(tmp_path: Path) -> None:
 
 KEYS: dict[str, tuple[str, ...]] = {
     "SD 3": ("model.diffusion_model.joint_blocks.0.x_block.attn.proj.weight",),
-    "FLUX": ("model.diffusion_model.double_blocks.0.img_attn.proj.weight",),
+    "FLUX": (
+        "model.diffusion_model.double_blocks.0.img_attn.proj.weight",
+        *("model.diffusion_model.txt_in.weight", "model.diffusion_model.vector_in.in_layer.weight"),
+    ),
     "FLUX.2": ("double_blocks.0.img_attn.proj.weight", "single_stream_modulation.lin.weight"),
-    "Chroma": ("double_blocks.0.img_attn.proj.weight", "distilled_guidance_layer.in_proj.weight"),
-    "Qwen-Image": ("transformer_blocks.0.img_mod.1.weight",),
+    "Chroma": ("txt_in.weight", "distilled_guidance_layer.in_proj.weight"),
+    "Qwen-Image": ("transformer_blocks.0.img_mod.1.weight", "txt_in.weight"),
     "Z-Image": ("cap_embedder.0.weight", "cap_pad_token"),
     "Lumina 2": ("model.diffusion_model.cap_embedder.0.weight",),
     "Sana": ("blocks.0.cross_attn.q_linear.weight", "blocks.0.mlp.inverted_conv.conv.weight"),
     "AuraFlow": ("cond_seq_linear.weight",),
 }
+
+
+UNREAD: dict[str, tuple[str, ...]] = {
+    "PixArt": ("blocks.0.cross_attn.q_linear.weight",),
+    "Ovis-Image": (
+        *("model.diffusion_model.double_blocks.0.img_mlp.gate_proj.weight", "txt_norm.scale"),
+        "model.diffusion_model.txt_in.weight",
+    ),
+    "LongCat-Image": ("double_blocks.0.img_attn.proj.weight", "txt_in.weight"),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_file_that_diffusers_does_not_read_is_named(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "x.safetensors"
+    save_file({key: torch.zeros(8, 8) for key in UNREAD[name]}, file)
+    told = f"it is a {name} model in one file, which diffusers does not read. Give it as a folder"
+    for configs in (None, tmp_path):
+        with pytest.raises(BaseModelError, match=told):
+            detection.detect(BaseChoice(base=str(file), configs=configs))
 
 
 @pytest.mark.parametrize("name", KEYS)

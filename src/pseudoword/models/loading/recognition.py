@@ -15,7 +15,8 @@ TRANSFORMERS = {
     "SD 3": ("joint_blocks.0.", "SD3Transformer2DModel"),
     "Chroma": ("distilled_guidance_layer.", "ChromaTransformer2DModel"),
     "FLUX.2": ("single_stream_modulation.", "Flux2Transformer2DModel"),
-    "FLUX": ("double_blocks.0.", "FluxTransformer2DModel"),
+    "FLUX": ("vector_in.", "FluxTransformer2DModel"),
+    "Ovis-Image": ("img_mlp.gate_proj.", "OvisImageTransformer2DModel"),
     "Qwen-Image": ("transformer_blocks.0.img_mod.", "QwenImageTransformer2DModel"),
     "Krea 2": ("txtfusion.", "Krea2Transformer2DModel"),
     "Z-Image": ("cap_pad_token", "ZImageTransformer2DModel"),
@@ -23,6 +24,7 @@ TRANSFORMERS = {
     "Sana": ("mlp.inverted_conv.", "SanaTransformer2DModel"),
     "PixArt": ("cross_attn.q_linear.", "PixArtTransformer2DModel"),
     "AuraFlow": ("cond_seq_linear.", "AuraFlowTransformer2DModel"),
+    "LongCat-Image": ("txt_in.weight", "LongCatImageTransformer2DModel"),
 }
 """Base models with a transformer -> a part of one of their keys in a single file, and diffusers'
 class of the transformer.
