@@ -100,7 +100,7 @@ def test_a_file_that_diffusers_does_not_read_is_named(tmp_path: Path, name: str)
     file = tmp_path / "x.safetensors"
     save_file({key: torch.zeros(8, 8) for key in UNREAD[name]}, file)
     told = f"it is a {name} model in one file, which diffusers does not read. Give it as a folder"
-    for configs in (None, tmp_path):
+    for configs in (None, str(tmp_path)):
         with pytest.raises(BaseModelError, match=told):
             detection.detect(BaseChoice(base=str(file), configs=configs))
 
