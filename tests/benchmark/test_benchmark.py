@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import compress, islice
@@ -358,6 +359,27 @@ def test_differences_are_word_by_word() -> None:
     assert row.startswith("| more | +5 ± 0 | +0 ± 0 | -10 ± 0 |")
 
 
+def test_the_documented_code_reads_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pandas")
+    page = Path(__file__).parents[2] / "docs" / "benchmark.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    start = scores(0.1, 0.3)
+    rows = [Row("defaults", scores(0.4, 0.8), 2.0), Row("steps=2", start)]
+    monkeypatch.chdir(tmp_path)
+    Path("bench").mkdir()
+    results = json.dumps([asdict(ResultTable("things", start, start, rows))])
+    Path("bench/results.json").write_text(results)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    words = found["words"]
+    assert len(words) == 4
+    means = words.groupby(["table", "settings"])["identity"].mean()
+    assert means["things", "defaults"] == pytest.approx(0.6)
+    assert set(words.columns) >= {"kinds.style", "recognised", "following"}
+
+
 def test_scores_of_earlier_versions_are_read(tmp_path: Path) -> None:
     file = tmp_path / "marks-octopus.json"
     kept = {
@@ -416,6 +438,12 @@ def test_variants_are_settings_of_train() -> None:
     assert parse_variant("vectors=3,rows=1").learned_as == "vectors=3"
     theirs = parse_variant("method=layered, layers=false")
     assert (theirs.layers, theirs.learned_as) == (False, "method=layered")
+    assert parse_variant("method=layered,layers=False").layers is False
+    assert parse_variant("method=layered,layers=true").layers is True
+    as_options = parse_variant("--learning-rate=2e-3,--keep-context=1")
+    assert as_options.settings == {"lr": "2e-3", "keep_context": "1"}
+    with pytest.raises(SettingsError, match="layers is true or false"):
+        parse_variant("layers=1")
     for wrong in ("lr", "rate=3", "lr=", "toward=3", "rows=0", "layers=1"):
         with pytest.raises(SettingsError):
             parse_variant(wrong)
@@ -493,6 +521,7 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(
     assert first.table.count("| steps=3") == 4, "in two tables, and in their differences"
     saved = json.loads((out / "results.json").read_text())
     assert saved[0]["rows"][0]["scores"].keys() == first.things.start.keys()
+    assert saved == json.loads(json.dumps([asdict(first.things), asdict(first.styles)]))
     grid = Image.open(out / "grid-things.png")
     assert grid.width > 600
     kept = (out / "steps-2" / "octopus" / "concept.safetensors").stat().st_mtime_ns

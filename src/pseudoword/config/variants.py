@@ -16,8 +16,10 @@ DEFAULTS = "defaults"
 DRAWING = ("toward", "rows")
 """Settings of a variant that are not of train, but of generate."""
 
-WITHOUT_LAYERS = "layers=false"
-"""Draws layered words as tools without layers do."""
+LAYERS = "layers"
+"""Of a variant alone: whether layered words are drawn as no tool without layers does."""
+
+BOOLEANS = {"true": True, "false": False}
 
 OWN_SETTINGS = ("pictures", "token", "out", "base")
 """Settings of train that the benchmark chooses itself."""
@@ -77,12 +79,14 @@ def _parse(text: str) -> Variant:
     given: dict[str, str] = {}
     parts = [part.strip() for part in text.split(",") if part.strip()]
     for part in parts:
-        if part == WITHOUT_LAYERS:
-            continue
-        key, _, value = map(str.strip, part.partition("="))
+        name, _, value = map(str.strip, part.partition("="))
+        key = name.removeprefix("--").replace("-", "_")  # as of an option
         if key in given:
             raise SettingsError(f"{brief(key)} is given twice")
         given[key] = value
+    layers = BOOLEANS.get(given.pop(LAYERS, "true").lower())
+    if layers is None:
+        raise SettingsError(f"{LAYERS} is true or false")
     own = {name: given.pop(name) for name in DRAWING if name in given}
     drawing = GenerateConfig.check(**own)
     settings = TrainConfig.own_names(given)
@@ -96,7 +100,7 @@ def _parse(text: str) -> Variant:
         settings,
         drawing.toward,
         drawing.rows,
-        WITHOUT_LAYERS not in parts,
+        layers,
     )
 
 
