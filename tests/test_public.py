@@ -21,7 +21,7 @@ from pseudoword.config import (
     Settings,
     TrainConfig,
 )
-from pseudoword.config.method import MethodName
+from pseudoword.config.method import LAYERED, MethodName
 from pseudoword.errors import (
     BaseModelError,
     ConceptError,
@@ -31,7 +31,7 @@ from pseudoword.errors import (
     StorageError,
 )
 from pseudoword.formats import WRITERS
-from pseudoword.methods import METHODS
+from pseudoword.methods import METHODS, Method
 from pseudoword.models import base_model
 from pseudoword.notebook import EXAMPLE_WORDS
 
@@ -127,6 +127,11 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_the_setting_takes_the_methods_there_are() -> None:
     assert tuple(METHODS) == get_args(MethodName)
+
+
+def test_the_settings_know_which_methods_give_each_layer_rows_of_its_own() -> None:
+    layered = {name for name, kind in METHODS.items() if kind.reads_layers != Method.reads_layers}
+    assert layered == LAYERED
 
 
 WRONG: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from pseudoword import api, formats
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
-from pseudoword.config.method import MethodName
+from pseudoword.config.method import LAYERED, MethodName
 from pseudoword.errors import ConceptError, RunFolderError
 from pseudoword.methods import METHODS
 from pseudoword.methods.layered import Layered
@@ -40,7 +40,7 @@ def any_base(request: pytest.FixtureRequest, tiny_base: Callable[[str], Path]) -
 
 def can_learn(method: str, family: Family) -> bool:
     """Transformers have no layers that can read a text of their own."""
-    return method != "layered" or bool(family.layers)
+    return method not in LAYERED or bool(family.layers)
 
 
 def end_to_end(word: dict[str, Tensor]) -> Tensor:

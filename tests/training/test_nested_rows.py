@@ -9,7 +9,7 @@ from support import asked, learn, train_state
 
 import pseudoword
 from pseudoword.concept import Concept
-from pseudoword.methods import METHODS, Context
+from pseudoword.methods import METHODS, Context, Rows
 from pseudoword.models.family import Family
 from pseudoword.training import loop, nested_rows
 from pseudoword.training.state import TrainState
@@ -51,18 +51,27 @@ def test_a_share_of_the_steps_has_the_first_rows_only(family: Family, pictures: 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_row_that_is_left_out_has_no_gradient(
-    family: Family, pictures: Path, method: str
+    family: Family, pictures: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {"method": method, "norm": "keep"}
     state = train_state(family, pictures, vectors=3, nested=0.9, **settings)
     count = counts(state, 1)[0]
     assert count < 3, "the first step of this seed leaves rows out"
+    make, made = state.method.rows, []
+
+    def watched(context: Context) -> Rows:
+        made.append(make(context))
+        for rows in made[-1].values():
+            rows.retain_grad()
+        return made[-1]
+
+    monkeypatch.setattr(state.method, "rows", watched)
     next(loop.train(family, [state]))
-    gradient = state.method.parameters()[0].grad
-    assert gradient is not None
-    by_row = gradient.norm(dim=-1).view(-1, 3)[0]  # of the first layer, if it is layered
-    assert (by_row[:count] > 0).all()
-    assert (by_row[count:] == 0).all()
+    for rows in made[0].values():
+        assert rows.grad is not None
+        by_row = rows.grad.norm(dim=-1)
+        assert (by_row[:count] > 0).all()
+        assert (by_row[count:] == 0).all()
 
 
 def test_a_pack_gives_what_training_alone_gives(family: Family, pictures: Path) -> None:

@@ -9,6 +9,9 @@ from pseudoword.errors import SettingsError
 
 MethodName = Literal["classic", "directional", "layered"]
 
+LAYERED: frozenset[MethodName] = frozenset({"layered"})
+"""The methods whose words have other rows for each layer of the denoiser."""
+
 
 class MethodSettings(Settings):
     """How the rows come to be, and how long they are."""

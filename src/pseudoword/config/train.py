@@ -14,6 +14,7 @@ from pseudoword.config.callbacks import CallbackSettings
 from pseudoword.config.captions import FILEWORDS, TEMPLATE_SETS, CaptionSettings
 from pseudoword.config.fields import AUTO, OFTEN, FilePath
 from pseudoword.config.memory import MemorySettings
+from pseudoword.config.method import LAYERED
 from pseudoword.config.optimisation import Hyperparameters
 from pseudoword.config.other_trainers import translation
 from pseudoword.config.other_trainers.aliases import Alias
@@ -172,7 +173,11 @@ class TrainConfig(
         for given, name, why in (
             (self.quantize == "4bit", "--quantize 4bit", "whose layers keep weights on the GPU"),
             (self.graphs, "--graphs", "which needs all weights in one place"),
-            (self.method == "layered", "--method layered", "whose layers read texts of their own"),
+            (
+                self.method in LAYERED,
+                f"--method {self.method}",
+                "whose layers read their own texts",
+            ),
         ):
             if given:
                 raise SettingsError(f"--offload does not go with {name}, {why}. Leave one out.")
@@ -180,9 +185,9 @@ class TrainConfig(
 
     @model_validator(mode="after")
     def _what_output_embeddings_are(self) -> Self:
-        if self.output_embedding and self.method == "layered":
+        if self.output_embedding and self.method in LAYERED:
             raise SettingsError(
-                "--method layered has vectors for the layers that read a prompt, and "
+                f"--method {self.method} has vectors for the layers that read a prompt, and "
                 "--output-embedding puts them in behind the text encoder. Give one of them."
             )
         if self.output_embedding and self.keep_context:

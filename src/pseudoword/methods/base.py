@@ -81,15 +81,22 @@ class Method(ABC):
 
     @abstractmethod
     def parameters(self) -> list[nn.Parameter]:
-        """All that the optimiser may change, float32, in a stable order."""
+        """All that the optimiser may change, float32, in a stable order.
+
+        There are as many for each of the start's rows, in their order. A gradient reaches each in
+        the first step, or training ends: no factor of a product may begin at zero.
+        """
 
     def reads_layers(self, _step: int) -> bool:
-        """Whether `rows` are for each layer in that step, counted from 0."""
+        """Whether `rows` are for each layer in that step, counted from 0; see `LAYERED`."""
         return False
 
     @abstractmethod
     def rows(self, context: Context) -> Rows:
-        """The rows that the text encoders read for these samples, attached to the graph."""
+        """The rows that the text encoders read for these samples, attached to the graph.
+
+        They are the same for all samples, whatever their timesteps.
+        """
 
     @abstractmethod
     def word(self) -> dict[str, Tensor]:
