@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,22 @@ def test_a_full_disk_ends_the_worker_and_fails_no_word(
             api.work(queue.address, tries=1)
     assert states(queue) == {"a": "waiting", "b": "waiting"}
     assert all(set(kinds(queue, name)) == {"claimed", "returned"} for name in "ab")
+
+
+def test_where_nothing_can_be_unpacked_that_is_told(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's folder for such files may be full, or be tidied away while a worker lives."""
+    folder = words(tmp_path / "words", "a")
+    queue = submit(base, str(tmp_path / "queue"), folder)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    for asked in (
+        lambda: api.work(queue.address),
+        lambda: submit(base, str(tmp_path / "other"), folder),
+    ):
+        with pytest.raises(StorageError, match=r"cannot write .*gone: No such file"):
+            asked()
+    assert states(queue) == {"a": "waiting"}
 
 
 def test_a_job_that_is_damaged_fails_alone(base: Path, tmp_path: Path) -> None:

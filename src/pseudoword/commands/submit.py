@@ -1,6 +1,5 @@
 """`submit`: put the words of folders into a queue."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from pseudoword.config.problems import Problems
 from pseudoword.config.word_folders import word_configs
 from pseudoword.data import examples
 from pseudoword.errors import SettingsError
-from pseudoword.fleet import history
+from pseudoword.fleet import history, scratch
 from pseudoword.fleet.jobs import make_job
 from pseudoword.fleet.queue import make_queue
 from pseudoword.progress import Once, Progress, Silent
@@ -48,11 +47,11 @@ def submit_words(
     # fits into memory.
     jobs: dict[str, TrainConfig] = {}
     problems, noted = Problems(), Once(progress)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere:
+    with scratch.folder() as elsewhere:
         configs = [
             config
             for folder in folders
-            for config in word_configs(folder, Path(elsewhere, "runs"), file, settings, here=False)
+            for config in word_configs(folder, elsewhere / "runs", file, settings, here=False)
         ]
         progress.phase("checking")
         for count, config in enumerate(configs, 1):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pseudoword import locks
 from pseudoword.errors import PseudowordError
+from pseudoword.files import storage_error
 
 PREFIX = ".pseudoword-work-"
 
@@ -22,10 +23,16 @@ def folder(where: Path | None = None) -> Iterator[Path]:
 
     Args:
         where: the folder that it is in; by default that of the system for such folders.
+
+    Raises:
+        StorageError: it cannot be made.
     """
     where = where or Path(tempfile.gettempdir())
     remove_abandoned(where)
-    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
+    try:
+        made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
+    except OSError as error:
+        raise storage_error(where, error) from error
     try:
         with locks.lock_folder(made):
             yield made
