@@ -4,7 +4,7 @@ Of the operations of a denoiser and its text encoders, libraries choose the kern
 convolution by the size of the batch, that of many small matrix products by their number and the
 threads there are, and for a matrix product with one row (of a time, or of a text as one vector, in
 a batch of one sample) another one than with several; kernels round differently. Written in another
-way they are exact, and as fast.
+way they are exact, and as fast. (For processors with tiles see `models.compute.fixed_rows`.)
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from pseudoword.models.compute.fixed_rows import depends_on_rows, in_fixed_rows
 from pseudoword.models.compute.frozen_layers import is_pointwise
 from pseudoword.models.family import Family
 from pseudoword.training.determinism import repeatable
@@ -67,16 +68,23 @@ def batch_invariant(forwards: Exact) -> Iterator[None]:
 
 def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
     """`[…, C]` -> `[…, D]`, never as the product with a single row."""
-    if x.numel() > x.shape[-1]:
-        return linear(x, layer.weight, layer.bias)
-    return linear(torch.stack([x, x]), layer.weight, layer.bias)[0]
+    return _product(x, layer.weight, layer.bias)
 
 
 def _pointwise(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     """`[B, C, h, w]` -> `[B, D, h, w]`."""
     weight = convolution.weight.flatten(1)
     by_position = x.permute(0, 2, 3, 1)  # [B, h, w, C]
-    return linear(by_position, weight, convolution.bias).permute(0, 3, 1, 2)
+    return _product(by_position, weight, convolution.bias).permute(0, 3, 1, 2)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`[…, C]` and `[D, C]` -> `[…, D]`; each row, and its gradient, is rounded as if alone."""
+    if depends_on_rows(x, *weight.shape):
+        return in_fixed_rows(lambda rows: linear(rows, weight, bias), x)
+    if x.numel() > x.shape[-1]:
+        return linear(x, weight, bias)
+    return linear(torch.stack([x, x]), weight, bias)[0]
 
 
 def _pooled(pooling: Any, text: Tensor) -> Tensor:

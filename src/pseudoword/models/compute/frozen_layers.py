@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from pseudoword.models.compute.allocator import lasting_blocks
 from pseudoword.models.compute.device_memory import memory_nbytes
+from pseudoword.models.compute.fixed_rows import ROWS, depends_on_rows, in_fixed_rows
 from pseudoword.models.compute.precision import multiplies_in
 
 LARGEST_SHARE = 0.6
@@ -314,15 +315,22 @@ class _PackedConvolution(_Packed):
 
 def _reordered_matrix(weight: Tensor, x: Tensor) -> Tensor:
     rows = max(x.numel() // x.shape[-1], 2)
+    if depends_on_rows(x, x.shape[-1]):
+        rows = ROWS
     made: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
     return made
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def product(x: Tensor) -> Tensor:
+        made: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        return made
+
+    if depends_on_rows(x, x.shape[-1]):
+        return in_fixed_rows(product, x)
     if x.numel() == x.shape[-1]:  # one row has a kernel of its own, which rounds in another way
-        return _product(torch.stack([x, x]), weight, bias)[0]
-    made: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return made
+        return product(torch.stack([x, x]))[0]
+    return product(x)
 
 
 def _reordered_kernel(
