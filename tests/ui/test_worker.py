@@ -1,5 +1,6 @@
 """The processes behind a page: one works on the queue, each training has its own."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -252,7 +253,7 @@ class Ended:
     """A process that has ended well, and takes its time to go."""
 
     def __init__(self, queue: Queue, name: str) -> None:
-        self.queue, self.name, self.polled = queue, name, 0
+        self.queue, self.name, self.polled, self.code = queue, name, 0, 0
 
     pid = 0
 
@@ -260,7 +261,7 @@ class Ended:
         self.polled += 1
         if self.polled == 2:
             self.queue.resume(self.name)
-        return 0 if self.polled > 2 else None
+        return self.code if self.polled > 2 else None
 
     def terminate(self) -> None:
         raise AssertionError
@@ -298,6 +299,43 @@ def test_a_process_that_cannot_even_begin_is_not_started_for_ever(
 
     worker.work(queue.workspace, idle_s=0.0, start=start)
     assert (len(started), queue.job(job.id).state) == (1, "failed")
+
+
+def test_what_somebody_holds_for_long_waits_and_is_trained_after_that(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "PATIENCE_S", 0.0)
+    job = queue.submit(data_set, "<cat>", **settings)
+    started: list[str] = []
+
+    def start(workspace: Workspace, name: str) -> Ended:
+        started.append(name)
+        files, ended = JobFiles(workspace, name), Ended(queue, name)
+        held = workspace.turn(name) if len(started) == 1 else contextlib.nullcontext()
+        with held:
+            ended.code = training.train(files)
+        ended.polled = 2
+        return ended
+
+    worker.work(queue.workspace, idle_s=0.0, start=start)
+    assert (len(started), queue.job(job.id).state) == (2, "done")
+
+
+def test_a_process_that_fails_by_itself_is_not_told_as_killed(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+
+    def start(_workspace: Workspace, name: str) -> Ended:
+        ended = Ended(queue, name)
+        ended.polled, ended.code = 2, 1
+        return ended
+
+    worker.work(queue.workspace, idle_s=0.0, start=start)
+    told = queue.job(job.id).sentence
+    assert "exit code 1" in told
+    assert "training.log says more" in told
+    assert "killed" not in told
 
 
 def test_what_loads_is_stopped_at_once(

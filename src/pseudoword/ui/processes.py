@@ -12,6 +12,9 @@ from pseudoword.ui.workspace import Workspace
 WORKER, TRAINING = "pseudoword.ui.worker", "pseudoword.ui.training_process"
 """What `python -m` runs."""
 
+HELD = 75
+"""The exit code of a training that has not begun, as somebody else held its lock: it still waits."""
+
 
 def start_worker(workspace: Workspace) -> "subprocess.Popen[bytes]":
     """Start a process that works on the queue; it ends at once where there is one."""

@@ -25,6 +25,9 @@ from pseudoword.ui.progress import FileProgress
 LOOK_EVERY_S = 2.0
 """How often a pack with room for more words looks for them."""
 
+PATIENCE_S = 5.0
+"""A page that removes or resumes a word holds its lock for a moment."""
+
 LEARNING = "learning"
 """The first word of a phase in which words take steps; each word's log tells how many."""
 
@@ -52,11 +55,15 @@ class TrainingPack:
         self._trainings: dict[Path, Training] = {}
         """folder of the run -> training, of those that have not ended"""
 
-    def train(self) -> None:
-        """Train the first word, and those that can share its batches, to their ends."""
-        config = self._take(self._first, patience_s=5.0)
+    def train(self) -> bool:
+        """Train the first word, and those that can share its batches, to their ends.
+
+        Returns:
+            Whether the first is not left to wait: False where somebody holds its lock.
+        """
+        config = self._take(self._first, patience_s=PATIENCE_S)
         if config is None:
-            return
+            return bool(self._first.outcome)
         more = None if self._first.alone else lambda room: self._join(config, room)
         try:
             options = internals.Options(keep_going=True, foretold=self.foretold)
@@ -72,6 +79,7 @@ class TrainingPack:
                 self._end_all("failed", self._told(error))
             else:  # one of them has caused it
                 self._put_back()
+        return True
 
     def _join(self, first: TrainConfig, room: int) -> list[TrainConfig]:
         """Begin further words that wait and can be in a pack with the first.
@@ -179,9 +187,10 @@ class TrainingPack:
         self._end(run, how, sentence)
 
 
-def train(first: JobFiles) -> None:
-    """Train a word of the queue, and others with it."""
+def train(first: JobFiles) -> int:
+    """Train a word of the queue, and others with it. Returns the exit code of the process."""
     try:
-        TrainingPack(first).train()
+        return 0 if TrainingPack(first).train() else processes.HELD
     except PseudowordError as error:  # it has not even begun
         first.end("failed", str(error))
+        return 0

@@ -12,7 +12,7 @@ def main() -> None:
     from pseudoword.ui.training import train  # and torch with it
     from pseudoword.ui.workspace import Workspace
 
-    train(JobFiles(Workspace(sys.argv[1]), sys.argv[2]))
+    sys.exit(train(JobFiles(Workspace(sys.argv[1]), sys.argv[2])))
 
 
 if __name__ == "__main__":

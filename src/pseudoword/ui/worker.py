@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from pseudoword.errors import PseudowordError, RunFolderError
@@ -80,7 +81,7 @@ def work(
 def _train(workspace: Workspace, first: JobFiles, start: Start) -> None:
     """Train a word, and what its process takes along, and see that how each ended is known."""
     try:
-        mark = first.start()
+        mark, log = first.start(), processes.training_log(workspace, first.name)
         child = start(workspace, first.name)
     except PseudowordError as error:
         first.end("failed", str(error))
@@ -93,11 +94,12 @@ def _train(workspace: Workspace, first: JobFiles, start: Start) -> None:
             child.terminate()  # it stops after its step; while it loads, at once
     left = _trained_by(workspace, child.pid)
     with contextlib.suppress(PseudowordError, OSError):  # it was removed
-        if not first.outcome and first.was_started_as(mark):  # perhaps it has not even begun
+        waits = code == processes.HELD and not first.has_begun
+        if not (waits or first.outcome) and first.was_started_as(mark):  # perhaps not even begun
             left = [first, *(files for files in left if files.name != first.name)]
     for files in left:
         with contextlib.suppress(PseudowordError, OSError):
-            files.end(*_ended(code, files.asked_to_stop))
+            files.end(*_ended(code, files.asked_to_stop, log))
 
 
 def _trained_by(workspace: Workspace, pid: int) -> list[JobFiles]:
@@ -113,10 +115,21 @@ def _all_are_to_stop(some: Sequence[JobFiles]) -> bool:
     return bool(some) and all(files.asked_to_stop for files in some)
 
 
-def _ended(code: int, asked_to_stop: bool) -> tuple[State, str]:
-    """The state, and the sentence, of a training that ended without a word of its own."""
+def _ended(code: int, asked_to_stop: bool, log: Path) -> tuple[State, str]:
+    """The state, and the sentence, of a training that ended without a word of its own.
+
+    Args:
+        code: the exit code of its process, below zero after a signal.
+        asked_to_stop: whether somebody wanted it to stop.
+        log: what the process has said.
+    """
     if asked_to_stop:
         return "stopped", "It was stopped. Resume it to go on."
+    if code > 0:
+        return "failed", (
+            f"The process that trains has ended before it could say why (exit code {code}). "
+            f"{log} says more. Nothing that was saved is lost: resume it to go on."
+        )
     if code < 0:
         with contextlib.suppress(ValueError):
             told = f"{DIED} (It got {signal.Signals(-code).name}.)"
