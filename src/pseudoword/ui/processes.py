@@ -13,7 +13,7 @@ WORKER, TRAINING = "pseudoword.ui.worker", "pseudoword.ui.training_process"
 """What `python -m` runs."""
 
 HELD = 75
-"""The exit code of a training that has not begun, as somebody else held its lock: it still waits."""
+"""The exit code of a training that has not begun, as another held its lock: it still waits."""
 
 
 def start_worker(workspace: Workspace) -> "subprocess.Popen[bytes]":

@@ -217,7 +217,10 @@ def test_an_address_of_ipv6_is_in_brackets_in_a_url() -> None:
     assert [in_url(host) for host in hosts] == ["[::1]", "[::1]", "localhost", "127.0.0.1"]
 
 
-def test_nothing_is_shown_without_the_password(tmp_path: Path) -> None:
+def test_nothing_is_shown_without_the_password_also_under_a_path_of_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_ROOT_PATH", "/words")  # docs/page.md says so
     locked = Served(tmp_path / "workspace", "--password", "open sesame")
     try:
         for path in ("/config", "/gradio_api/info", "/gradio_api/queue/data?session_hash=x"):
@@ -225,7 +228,13 @@ def test_nothing_is_shown_without_the_password(tmp_path: Path) -> None:
         assert upload(locked, "x.png", PANDA.read_bytes())[0] == 401
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         assert ask(locked, "/login", b"username=me&password=wrong", **form)[0] == 400
-        assert ask(locked, "/login", b"username=me&password=open+sesame", **form)[0] == 200
+        right = b"username=me&password=open+sesame"
+        asked = urllib.request.Request(f"{locked.url}/login", right, form)
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            cookies = "; ".join(one.split(";")[0] for one in answer.headers.get_all("set-cookie"))
+        forwarded = {"X-Forwarded-Host": "pages.example", "X-Forwarded-Proto": "https"}
+        status, config = ask(locked, "/config", Cookie=cookies, **forwarded)
+        assert (status, json.loads(config)["root"]) == (200, "https://pages.example/words")
     finally:
         locked.stop()
         locked.end_trainings()

@@ -62,13 +62,17 @@ def test_long_names_stay_on_the_screen(phone: Page, tmp_path: Path) -> None:
 
 
 def test_nothing_covers_the_name_of_the_page(phone: Page) -> None:
-    title, button = place(phone, "#masthead h1"), place(phone, "#shade")
-    text = phone.evaluate("""() => {
-        const all = document.createRange();
-        all.selectNodeContents(document.querySelector("#masthead h1"));
-        return all.getBoundingClientRect().right;
-    }""")
-    assert max(text, title["x"] + title["width"]) <= button["x"]
+    for width in (PHONE["width"], 320):
+        phone.set_viewport_size({"width": width, "height": 640})
+        phone.wait_for_function("width => innerWidth === width", arg=width)
+        title, button = place(phone, "#masthead h1"), place(phone, "#shade")
+        text = phone.evaluate("""() => {
+            const all = document.createRange();
+            all.selectNodeContents(document.querySelector("#masthead h1"));
+            return all.getBoundingClientRect().right;
+        }""")
+        assert max(text, title["x"] + title["width"]) <= button["x"]
+        assert place(phone, "#teach-start")["width"] >= 0.9 * width
 
 
 def test_pictures_are_drawn_below_the_buttons_that_draw_them(phone: Page) -> None:
