@@ -14,6 +14,7 @@ from pseudoword.config.schedulers import classes
 from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.formats import encode
+from pseudoword.report import contact_sheet
 from pseudoword.training import optimisers
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.job import Job
@@ -150,6 +151,16 @@ def test_pictures_are_shown_with_their_sentence_and_what_is_odd(desk: Desk, tmp_
     assert "asleep" in sentence
     assert "cat.png" in found.told
     assert "0001" not in found.told
+
+
+def test_no_file_of_the_server_is_named_where_not_all_pictures_are_shown(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact_sheet, "TALLEST_PX", 100)
+    add_files(desk, DATA_SET, [str(picture(tmp_path / f"{one}.png")) for one in "ab"])
+    found = view(desk, DATA_SET, {"base": "emoji"}, "<cat>")
+    assert "this page shows the first 1 of 2 pictures" in found.told
+    assert str(desk.workspace.folder) not in found.told
 
 
 def test_a_caption_that_was_written_in_another_tab_is_kept(desk: Desk, tmp_path: Path) -> None:
@@ -372,6 +383,9 @@ def test_text_of_files_is_escaped_and_cannot_turn_around() -> None:
     )
     assert pieces.note("") == ""
     assert pieces.notes(["twice", "twice"]).count("twice") == 1
+    seen, folded, rest = pieces.notes(f"no. {i}." for i in range(200)).partition("<details")
+    assert (seen.count("no. "), rest.count("no. ")) == (pieces.MOST_NOTES, 200 - pieces.MOST_NOTES)
+    assert f"{rest.count('no. ')} more" in folded + rest
     assert (pieces.size(741e6), pieces.size(3.2e9)) == ("741 MB", "3.2 GB")
 
 

@@ -54,6 +54,7 @@ def view(desk: Desk, data_set: str, settings: Mapping[str, Any], token: str) -> 
             pictures, plain, tuple(named), pieces.note(by_name(sentence(error), named), "error")
         )
     tiles, ids, warnings = [], [], [*map(str, seen.skipped), *seen.notes]
+    warnings = [one.replace(seen.sheet, "this page") for one in warnings]
     for found in seen.pictures:
         key = Path(found.file).stem
         name = named.get(key, "a picture")

@@ -9,6 +9,9 @@ from pseudoword.ui.page.forms import in_words
 
 Tone = Literal["plain", "warning", "error", "good"]
 
+MOST_NOTES = 6
+"""Whoever drops a folder of photos may be told of each."""
+
 
 def text(value: object) -> str:
     """`value` as HTML that shows it, whatever is in it."""
@@ -23,8 +26,12 @@ def note(message: str, tone: Tone = "plain") -> str:
 
 
 def notes(messages: Iterable[str], tone: Tone = "plain") -> str:
-    """Several messages, each once."""
-    return "".join(note(message, tone) for message in dict.fromkeys(messages))
+    """Several messages, each once; of many, the first are seen, and the rest when it is pressed."""
+    found = [note(message, tone) for message in dict.fromkeys(messages) if message]
+    most = MOST_NOTES if len(found) > MOST_NOTES + 1 else len(found)
+    seen, rest = "".join(found[:most]), "".join(found[most:])
+    more = f"<summary>{len(found) - most} more like these</summary>"
+    return f'{seen}<details class="note {tone}">{more}{rest}</details>' if rest else seen
 
 
 def bar(what: str, done: int, total: int, when: str) -> str:

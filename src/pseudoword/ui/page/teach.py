@@ -145,7 +145,7 @@ class TeachPanel:
             with gr.Row():
                 self._name = gr.Textbox(
                     label=CALLED["token"],
-                    info="As you will write it in prompts.",
+                    info="In prompts it stands in angle brackets: my cat is <my-cat>.",
                     placeholder="my-cat",
                     max_lines=1,
                     **TYPED,
