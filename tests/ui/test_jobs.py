@@ -17,7 +17,7 @@ from pseudoword import internals
 from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PromptError, PseudowordError, SettingsError, StorageError
 from pseudoword.files import read_regular
-from pseudoword.ui import job_files, jobs, training
+from pseudoword.ui import estimates, job_files, jobs, training
 from pseudoword.ui.estimates import estimate
 from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles
@@ -553,8 +553,8 @@ def test_what_runs_is_not_removed(queue: Queue, data_set: str, settings: dict[st
     (JobFiles(queue.workspace, job.id).folder / RUNNING).unlink()
 
 
-def test_what_it_needs_is_told_before_it_starts(
-    queue: Queue, data_set: str, settings: dict[str, Any]
+def test_what_it_needs_is_told_before_it_starts_and_earlier_settings_are_read_once(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = queue.config(data_set, "<cat>", **settings)
     found = estimate(queue.workspace, config)
@@ -565,6 +565,8 @@ def test_what_it_needs_is_told_before_it_starts(
     again = estimate(queue.workspace, queue.config(data_set, "<dog>", **{**settings, "steps": 100}))
     assert again.seconds_per_step is not None
     assert again.seconds_per_step > 0
+    monkeypatch.setattr(estimates, "settings_of", None)  # there may be hundreds of trainings
+    assert estimate(queue.workspace, config).seconds_per_step == again.seconds_per_step
 
 
 def test_memory_is_counted_once_for_all_words_and_again_for_another_base(

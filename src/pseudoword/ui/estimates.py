@@ -8,7 +8,7 @@ from pseudoword import api, internals, lookup
 from pseudoword.config import PlanConfig, TrainConfig
 from pseudoword.errors import PseudowordError
 from pseudoword.ui import libraries
-from pseudoword.ui.job_files import in_queue, settings_of
+from pseudoword.ui.job_files import MOST_KEPT, JobFiles, in_queue, settings_of
 from pseudoword.ui.run_logs import LOG, read_log, seconds_per_step
 from pseudoword.ui.workspace import Workspace
 
@@ -16,6 +16,9 @@ MOST_PLANS = 100
 """So many are kept."""
 
 _plans: "dict[tuple[object, ...], api.Plan]" = {}
+
+_speeds: dict[Path, tuple[object, ...]] = {}
+"""folder of a training -> what of its settings decides how long a step takes"""
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,20 @@ def _seconds_per_step(workspace: Workspace, config: TrainConfig) -> float | None
     """What a step took in the latest training on the same base, with pictures as large."""
     for files in reversed(in_queue(workspace)):
         with contextlib.suppress(PseudowordError):
-            if _speed_of(settings_of(files)) == _speed_of(config):
+            if _speed_of_training(files) == _speed_of(config):
                 entries = read_log(workspace.place("runs", files.name) / LOG)
                 if (seconds := seconds_per_step(entries)) is not None:
                     return seconds
     return None
+
+
+def _speed_of_training(files: JobFiles) -> tuple[object, ...]:
+    """As `_speed_of` its settings, which are written once, and read once: there may be hundreds."""
+    if files.folder not in _speeds:
+        if len(_speeds) >= MOST_KEPT:
+            _speeds.clear()
+        _speeds[files.folder] = _speed_of(settings_of(files))
+    return _speeds[files.folder]
 
 
 def _speed_of(config: TrainConfig) -> tuple[object, ...]:

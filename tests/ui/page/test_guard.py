@@ -232,8 +232,8 @@ def test_nothing_is_shown_without_the_password_also_under_a_path_of_a_proxy(
         asked = urllib.request.Request(f"{locked.url}/login", right, form)
         with urllib.request.urlopen(asked, timeout=30) as answer:
             cookies = "; ".join(one.split(";")[0] for one in answer.headers.get_all("set-cookie"))
-        forwarded = {"X-Forwarded-Host": "pages.example", "X-Forwarded-Proto": "https"}
-        status, config = ask(locked, "/config", Cookie=cookies, **forwarded)
+        told = {"X-Forwarded-Host": "pages.example", "X-Forwarded-Proto": "https"}
+        status, config = ask(locked, "/config", None, **told, Cookie=cookies)
         assert (status, json.loads(config)["root"]) == (200, "https://pages.example/words")
     finally:
         locked.stop()
