@@ -1,6 +1,6 @@
 """Words learned one by one, compared with the same words by `train-many`.
 
-    python benchmarks/pack.py [--words 16] [--size N] [--out bench-pack] [--docs]
+    python benchmarks/pack.py [--words 16] [--size N] [--out bench-pack] [--docs [NAME]]
 
 By the clock: each held-out thing of the bundled world is learned by its own `pseudoword train`, and
 all of them by one `pseudoword train-many`, as anybody would run them, with the default settings.
@@ -301,7 +301,8 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=16)
     parser.add_argument("--size", type=int, help="words of a pack; train-many's --pack")
     parser.add_argument("--out", type=Path, default=Path("bench-pack"))
-    parser.add_argument("--docs", action="store_true", help="write the figures into docs/benchmark")
+    written = "write the figures into docs/benchmark, as NAME.md and NAME.png; by default pack"
+    parser.add_argument("--docs", metavar="NAME", nargs="?", const="pack", help=written)
     arguments = parser.parse_args()
     with Console() as console:
         benchmark = PackBenchmark(arguments.words, arguments.out, console)
@@ -315,9 +316,9 @@ def main() -> None:
         where = machine(benchmark.family.device)
     found = (rows, together, times, rate.flops, where)
     print(table(*found))
-    folder = DOCS if arguments.docs else arguments.out
-    write_whole(folder / "pack.md", table(*found).encode())
-    write_whole(folder / "pack.png", chart(*found))
+    place = DOCS / arguments.docs if arguments.docs else arguments.out / "pack"
+    write_whole(place.with_suffix(".md"), table(*found).encode())
+    write_whole(place.with_suffix(".png"), chart(*found))
 
 
 if __name__ == "__main__":
