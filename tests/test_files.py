@@ -3,6 +3,7 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 
@@ -139,6 +140,42 @@ def test_only_files_of_dead_processes_are_removed(what: str, ours: bool, tmp_pat
             os.utime(path, (0, 0))
         files.remove_abandoned(tmp_path, ours=ours)
         assert path.exists() == (not (ours if goes is None else goes))
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_the_clock_of_this_machine_may_differ_from_that_of_a_shared_folder(
+    hours: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another machine writes just now is not removed, and what it left long ago is."""
+    now, ago = (tmp_path / f".pseudoword-00000000-1-{name}.tmp" for name in ("a" * 8, "b" * 8))
+    now.touch()
+    ago.touch()
+    seconds = time.time()
+    os.utime(ago, (seconds - 2 * 3600,) * 2)
+    monkeypatch.setattr(time, "time", lambda: seconds + hours * 3600)
+    files.remove_abandoned(tmp_path, shared=True)
+    assert [*tmp_path.iterdir()] == [now]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_one_that_is_whole_meanwhile_keeps_no_other_one_there(
+    full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f".pseudoword-00000000-1-{letter * 8}.tmp" for letter in "abc"]
+    for name in names:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    listed = [*os.scandir(tmp_path)]
+    (tmp_path / listed[0].name).unlink()
+    monkeypatch.setattr(os, "scandir", lambda _folder: iter(listed))
+
+    def create_temporary(_folder: Path) -> tuple[int, str]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if full:
+        monkeypatch.setattr(files, "create_temporary", create_temporary)
+    files.remove_abandoned(tmp_path)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_an_unfinished_file_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

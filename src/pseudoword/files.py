@@ -243,18 +243,24 @@ def remove_abandoned(folder: Path, *, ours: bool = False, shared: bool = False) 
             with this host's name. Then files of the last minute stay.
     """
     with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
-            match = _TEMPORARY.fullmatch(entry.name)
-            if match is None and not (ours and _OLDER_TEMPORARY.fullmatch(entry.name)):
-                continue
-            if match and _being_written(match[1], int(match[2]), entry, ours, shared):
-                continue
-            with contextlib.suppress(OSError):
-                os.unlink(entry.path)
+        named = [(entry, _TEMPORARY.fullmatch(entry.name)) for entry in os.scandir(folder)]
+        found = [
+            (entry, match)
+            for entry, match in named
+            if match or (ours and _OLDER_TEMPORARY.fullmatch(entry.name))
+        ]
+        now = _time_in(folder) if found else 0.0
+        for entry, match in found:
+            with contextlib.suppress(OSError):  # of one that is whole or gone meanwhile
+                if match is None or not _being_written(match, now, entry, ours, shared):
+                    os.unlink(entry.path)
 
 
-def _being_written(host: str, pid: int, entry: os.DirEntry[str], ours: bool, shared: bool) -> bool:
-    age_s = time.time() - entry.stat(follow_symlinks=False).st_mtime
+def _being_written(
+    name: re.Match[str], now: float, entry: os.DirEntry[str], ours: bool, shared: bool
+) -> bool:
+    host, pid = name[1], int(name[2])
+    age_s = now - entry.stat(follow_symlinks=False).st_mtime
     if host == _HOST and not WINDOWS:  # where to ask for a process is to end it
         if pid == os.getpid() and ours:  # from an earlier process with our number
             return False
@@ -265,6 +271,19 @@ def _being_written(host: str, pid: int, entry: os.DirEntry[str], ours: bool, sha
         except PermissionError:  # a process of another user
             pass
     return age_s < (_ABANDONED_IN_OURS_S if ours else _ABANDONED_S)
+
+
+def _time_in(folder: Path) -> float:
+    """What time it is by the clock that dates the files there: a shared folder has its server's."""
+    try:
+        descriptor, path = create_temporary(folder)
+    except OSError:  # of a disk that is full; what is removed makes room
+        return time.time()
+    try:
+        return os.stat(descriptor).st_mtime
+    finally:
+        os.close(descriptor)
+        remove(path)
 
 
 def with_checksum(data: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Workers on a tiny model: what they learn is what `train` learns, whatever happens to them."""
 
+import gc
 import random
 import re
 import shutil
@@ -29,6 +30,8 @@ from pseudoword.fleet.worker import Worker
 from pseudoword.models import base_model
 from pseudoword.progress import Silent
 from pseudoword.runs import checkpoint
+from pseudoword.runs.finish import Trained
+from pseudoword.runs.planned import PlannedRun
 from pseudoword.runs.runner import learn
 
 
@@ -337,6 +340,60 @@ def test_a_pack_takes_further_words_when_some_have_left(
     for name, steps in (("a", 12), ("d", 2)):
         pictures = tmp_path / "one" / name / name
         assert result(queue, name) == alone(base, pictures, tmp_path / name, steps=steps)
+
+
+def test_a_word_that_is_to_be_learned_alone_waits_for_no_queue_to_be_empty(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pack that further words join goes on as long as there are any, perhaps for weeks."""
+    for name in ("REFILL_SECONDS", "LOOKS_LEAVE", "TURN_SECONDS"):
+        monkeypatch.setattr(worker_module, name, 0)
+    monkeypatch.setattr(random, "shuffle", lambda _names: None)
+    address = str(tmp_path / "queue")
+    submit(base, address, words(tmp_path / "long", "a"), steps=10)
+    queue = submit(base, address, words(tmp_path / "short", *"bcdefz"))
+    *_, failed = queue.jobs()
+    done: list[str] = []
+
+    class Fails(Silent):
+        def note(self, text: str) -> None:
+            done.extend(re.findall(r"(\S+) is done", text))
+            if len(done) == 1:  # another worker has tried it meanwhile
+                claim = queue.claim(failed, "another", 60)
+                assert claim is not None
+                queue.end(claim, Event(kind="error", why="x"))
+
+    Worker(open_queue(address), QUICK, Fails()).run()
+    assert len(done) == 7
+    assert failed not in (done[0], done[-1])
+
+
+def test_a_pack_that_goes_on_for_long_keeps_nothing_of_words_that_have_left(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "REFILL_SECONDS", 0.0)
+    monkeypatch.setattr(worker_module, "LOOKS_LEAVE", 0)
+    monkeypatch.setattr(random, "shuffle", lambda _names: None)
+    kept: list[int] = []
+
+    def count() -> int:
+        gc.collect()
+        kinds_of = (PlannedRun, Trained, worker_module._Claimed)
+        return sum(isinstance(one, kinds_of) for one in gc.get_objects())
+
+    class Counting(Silent):
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            if detail.startswith("loss"):
+                kept.append(count())
+
+    address = str(tmp_path / "queue")
+    submit(base, address, words(tmp_path / "long", "a"), steps=16)
+    queue = submit(base, address, words(tmp_path / "short", *"bcdefg"), steps=2)
+    before = count()
+    done = Worker(queue, QUICK, Counting()).run()
+    assert len(done.learned) == 7
+    at_most = 2 * 2 + 2  # of each of two words, and of one that has just left
+    assert max(kept[-4:]) - before <= at_most, kept
 
 
 def test_the_queue_shows_at_once_whose_worker_is_gone(base: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from pseudoword.fleet.stores import Store
 from pseudoword.fleet.view import view
 from pseudoword.fleet.worker import Worker
 from pseudoword.models import base_model
+from pseudoword.progress import Silent
 from pseudoword.runs.interrupt import Interrupted
 
 
@@ -91,6 +92,24 @@ def test_a_job_that_is_damaged_fails_alone(base: Path, tmp_path: Path) -> None:
     assert states(queue) == {"a": "failed", "b": "failed", "c": "done"}
     api.queue(queue.address, retry="all")
     assert sorted(api.work(queue.address).learned) == [first, second]
+
+
+def test_settings_that_are_mended_count_for_a_worker_that_has_seen_the_damaged_ones(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "shuffle", lambda _names: None)
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a", "b"))
+    first, second = queue.jobs()
+    queue.store.put(f"jobs/{first}.toml", b"init = \x00")
+
+    class Mends(Silent):
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            if states(queue)["a"] == "failed":
+                submit(base, queue.address, tmp_path / "words")
+                api.queue(queue.address, retry=first)
+
+    done = Worker(open_queue(queue.address), WorkConfig(pack=1, tries=1), Mends()).run()
+    assert (sorted(done.learned), done.failed) == ([first, second], {})
 
 
 def test_a_store_that_does_not_answer_fails_no_word(

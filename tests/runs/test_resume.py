@@ -351,12 +351,15 @@ def test_two_runs_never_share_a_folder(base: Path, pictures: Path, tmp_path: Pat
     assert "--out" in second.stderr
 
 
+@pytest.mark.parametrize("second", ["run", "other/../run", "Run"])
 def test_words_of_a_pack_need_folders_of_their_own(
-    base: Path, pictures: Path, tmp_path: Path
+    base: Path, pictures: Path, tmp_path: Path, second: str
 ) -> None:
+    """Where the disk ignores case, two words in runs/Cat and runs/cat would be in one folder."""
+    settings: dict[str, Any] = {"pictures": [pictures], "base": str(base), "steps": 1}
     pack = [
-        TrainConfig.check(pictures=[pictures], token=token, base=str(base), out=tmp_path)
-        for token in ("<a>", "<b>")
+        TrainConfig.check(**settings, init="cat", preview=(), token=token, out=tmp_path / out)
+        for token, out in (("<a>", "run"), ("<b>", second))
     ]
     with pytest.raises(PseudowordError, match="folders of their own"):
         train_pack(pack)

@@ -1,10 +1,8 @@
 """Which words a worker claims, and which claims of others it ends."""
 
-import contextlib
 import random
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from pseudoword.config import WorkConfig
 from pseudoword.fleet import history
@@ -22,16 +20,22 @@ class Claiming:
     def __init__(self, queue: Queue, worker: str, config: WorkConfig, progress: Progress) -> None:
         self._queue, self._worker, self._config, self._progress = queue, worker, config, progress
         self._watch = Watch(queue.store)
-        self._values: dict[str, Mapping[str, Any]] = {}
+        self._values: dict[str, Mapping[str, str]] = {}
+        """name of a job -> its values of `SHARED`"""
+        self._kinds: dict[tuple[str, ...], Mapping[str, str]] = {}
+        """these values, once for the many jobs that have the same"""
         self._without: dict[tuple[str, ...], str] = {}
         """the values of `OF_BASE` of base models that this worker cannot load -> why"""
+        self.waits_alone = False
+        """whether a word waits that can join no pack, as of the last look"""
 
     def claim(
         self, most: int, loaded: tuple[str, ...] | None, like: Claim | None = None
     ) -> Iterator[Claim]:
         """Claim waiting words that can share a pack; those for the loaded base model first.
 
-        A word whose last try failed is claimed alone, so that it takes no other one with it.
+        A word whose last try failed is claimed alone, so that it takes no other one with it; and
+        before others, as it cannot join a pack that goes on as long as there are any.
 
         Args:
             most: how many.
@@ -42,6 +46,8 @@ class Claiming:
         self._give_up_the_lost(histories)
         waiting = [name for name in histories if self._may_claim(name, histories[name])]
         random.shuffle(waiting)  # so that workers do not all try to claim the same one
+        waiting.sort(key=lambda name: not self.is_alone(histories[name]))
+        self.waits_alone = any(self.is_alone(histories[name]) for name in waiting[:1])
         count = 0
         shared = None if like is None else self.shared(like.name, SHARED)
         for name in self._loaded_first(waiting, loaded):
@@ -95,12 +101,17 @@ class Claiming:
         return not self._without or self.shared(name, OF_BASE) not in self._without
 
     def shared(self, name: str, settings: Sequence[str]) -> tuple[str, ...]:
-        """Some settings of a job. They never change, so each job is read once."""
+        """Some settings of `SHARED` of a job. They never change, so each job is read once."""
         if name not in self._values:
-            self._values[name] = {}
-            with contextlib.suppress(ValueError):  # it is told when the job is opened
-                self._values[name] = tomllib.loads(self._queue.settings(name))
-        return tuple(str(self._values[name].get(setting)) for setting in settings)
+            try:
+                found = tomllib.loads(self._queue.settings(name))
+            except ValueError:  # it is told when the job is opened, and may be mended then
+                return tuple("" for _ in settings)
+            values = tuple(str(found.get(setting)) for setting in SHARED)
+            self._values[name] = self._kinds.setdefault(
+                values, dict(zip(SHARED, values, strict=True))
+            )
+        return tuple(self._values[name][setting] for setting in settings)
 
     def _loaded_first(self, names: Sequence[str], loaded: tuple[str, ...] | None) -> Iterator[str]:
         """`names`, those for the loaded base model first; settings are read one by one."""

@@ -51,7 +51,6 @@ class Queue:
         self.store, self.address = store, address
         self._events: dict[tuple[str, int], Event] = {}
         self._jobs: set[str] = set()
-        self._settings: dict[str, str] = {}
 
     def submit(self, job: Job) -> bool:
         """Put a job there.
@@ -95,10 +94,7 @@ class Queue:
 
     def settings(self, name: str) -> str:
         """The settings of a job, as TOML."""
-        if name not in self._settings:
-            data = self._there(f"jobs/{name}.toml")
-            self._settings[name] = data.decode(errors="surrogateescape")
-        return self._settings[name]
+        return self._there(f"jobs/{name}.toml").decode(errors="surrogateescape")
 
     def job(self, name: str) -> Job:
         """A job with its files."""

@@ -43,6 +43,9 @@ REFILL_SECONDS = 2.0
 LOOKS_LEAVE = 9
 """How many times as long as a look takes, a pack learns until the next one."""
 
+TURN_SECONDS = 600.0
+"""For how long a pack takes further words while one waits that is to be learned alone."""
+
 RETRY_SECONDS = 2.0
 """Time between two questions to a store that does not answer."""
 
@@ -103,8 +106,8 @@ class Worker:
         self._loading = self._training = self._gave_up = False
         self._noted_at = float("-inf")
         """when it was last said that the store does not answer"""
-        self._look_at = 0.0
-        """when a pack may next look for words to join it"""
+        self._look_at = self._turn_until = 0.0
+        """when a pack may next look for words to join it, and until when if one waits alone"""
         self._saved_at = 0.0
         """when checkpoints were last put into the queue"""
         self._saved: dict[str, int] = {}
@@ -258,7 +261,8 @@ class Worker:
         """Learn a pack; if it fails, those that did not finish are learned in smaller ones.
 
         Args:
-            some: the words of its beginning; those that come later are added to it.
+            some: the words of its beginning; those that come later are added to it, and those that
+                have left are removed.
             refill: the folder for words that are claimed when others have left; None for none.
         """
         why = self._try(some, refill)
@@ -278,11 +282,13 @@ class Worker:
         """Learn a pack until it ends; why it failed, if it did."""
         if self._stopping is not None:
             return ""
-        self._look_at = time.monotonic() + REFILL_SECONDS
+        began = time.monotonic()
+        self._look_at, self._turn_until = began + REFILL_SECONDS, began + TURN_SECONDS
+        first = some[0].claim
 
         def more(room: int) -> list[TrainConfig]:
-            joined = [] if refill is None else self._join(some[0].claim, room, refill)
-            some.extend(joined)
+            joined = [] if refill is None else self._join(first, room, refill)
+            some[:] = [*filter(self._is_active, some), *joined]  # a pack may go on for weeks
             return [one.config for one in joined]
 
         try:
@@ -309,6 +315,8 @@ class Worker:
             self._return_unopened()
             self._put_finished()
             room = min(room, self._config.pack - len(self._active))
+            if self._claiming.waits_alone and began > self._turn_until:
+                return []
             return self._open_all(self._claim(room, like), folder) if room > 0 else []
         except StorageError as error:  # the pack goes on, and the next look may succeed
             self._progress.note(str(error))
@@ -321,7 +329,7 @@ class Worker:
         """Put the results of finished words, forget those that others took, return the rest."""
         left = []
         for one in some:
-            if one.claim.name not in self._active:
+            if not self._is_active(one):
                 continue
             if one.claim in self._taken:
                 self._drop(one)
@@ -343,6 +351,9 @@ class Worker:
             self._loading = False
         self._loaded = self._claiming.shared(one.claim.name, OF_BASE)
         return family
+
+    def _is_active(self, one: _Claimed) -> bool:
+        return one.claim.name in self._active
 
     def _is_finished(self, one: _Claimed) -> bool:
         with contextlib.suppress(PseudowordError):

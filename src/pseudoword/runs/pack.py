@@ -66,10 +66,13 @@ class Pack:
     ) -> None:
         self._family, self._planned, self._size, self._tally = family, [*planned], size, tally
         self._options, self._progress, self._more, self._told = options, progress, more, told
+        self._asked = {one.folder.path for one in planned}
         self._active: dict[int, ActiveRun] = {}
         self._steps_left_with = 0
+        self._steps_in_all = sum(one.config.total_steps for one in planned)
         self.trained: dict[Path, Trained] = {}
-        """folder -> result, of those that have left with a word"""
+        """folder -> result, of those of the beginning that have left with a word: of a queue, more
+        and more join for weeks"""
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +116,7 @@ class Pack:
     def _ask_for_more(self) -> list[PlannedRun]:
         more = [*self._more(self._room)]
         self._planned += more
+        self._steps_in_all += sum(one.config.total_steps for one in more)
         return more
 
     def after(self, step: Step) -> None:
@@ -135,9 +139,8 @@ class Pack:
         done = self._steps_left_with + sum(
             active.run.state.step for active in self._active.values()
         )
-        total = sum(planned.config.total_steps for planned in self._planned)
         mean = sum(metrics.loss for metrics in step.metrics) / len(step.metrics)
-        self._progress.advance(done, total, f"loss {mean:.4f}")
+        self._progress.advance(done, self._steps_in_all, f"loss {mean:.4f}")
         self.leave_if_finished()
         self._leave_if_asked()
         if 0 < len(self._active) < before:
@@ -354,8 +357,9 @@ class Pack:
         self._remove(active)
         with planned.lock, active.stack:
             if state.good:
-                seconds = active.seconds
-                self.trained[run.folder.path] = finish(self._family, run, seconds, planned.progress)
+                trained = finish(self._family, run, active.seconds, planned.progress)
+                if trained.folder in self._asked:
+                    self.trained[trained.folder] = trained
         if state.failure:
             self._end(planned, "failed", state.failure)
         else:
@@ -391,6 +395,7 @@ class Pack:
 
     def _end(self, planned: PlannedRun, how: Ending, sentence: str = "") -> None:
         """Count a concept that has left, and tell it if there are others."""
+        self._planned = [one for one in self._planned if one is not planned]
         tally, called = self._tally, planned.config.called
         tally.end(planned.config, how, sentence)
         if tally.total > 1 and tally.each is None:

@@ -239,8 +239,14 @@ def _what_failed(tally: Tally) -> str:
 
 
 def _check_folders(configs: Sequence[TrainConfig]) -> None:
-    if len({config.folder.resolve() for config in configs}) < len(configs):
-        raise SettingsError("the concepts of a pack need folders of their own: set out for each")
+    known: dict[str, Path] = {}
+    for folder in (config.folder for config in configs):
+        other = known.setdefault(str(folder.resolve()).casefold(), folder)
+        if other is not folder:  # case may make no other folder
+            raise SettingsError(
+                f"the concepts of a pack need folders of their own, and {folder} may be the same "
+                f"as {other}: set out for each"
+            )
 
 
 def _nothing_left(folder: RunFolder, config: TrainConfig, options: Options) -> bool:
