@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pseudoword import methods
 from pseudoword.api import train
 from pseudoword.cli.app import app
-from pseudoword.config import Hyperparameters
+from pseudoword.config import BaseChoice, Hyperparameters
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.rates import Rates
@@ -25,6 +25,7 @@ from pseudoword.data import captions, examples, latents, picture_files
 from pseudoword.files import without_checksum
 from pseudoword.methods import Context, Rows
 from pseudoword.models import base_model
+from pseudoword.models.detection import detect
 from pseudoword.models.family import Family
 from pseudoword.outputs import RECORD
 from pseudoword.progress import Silent
@@ -59,6 +60,11 @@ class Unplugged(Silent):
     def advance(self, done: int, total: int, detail: str = "") -> None:
         if "loss" in detail and done == self.after:
             raise RuntimeError("unplugged")
+
+
+def without_numbers(choice: BaseChoice) -> Family:
+    """A base model made from its configs alone, on the meta device."""
+    return base_model.build(detect(choice), base_model.placement(choice, empty=True))
 
 
 def diffusers_own(base: Path) -> Any:

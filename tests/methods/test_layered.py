@@ -12,7 +12,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
-from support import Notes, asked, run, train_state
+from support import Notes, asked, run, train_state, without_numbers
 from torch import Tensor
 from word_files import write_as, write_word
 
@@ -73,9 +73,9 @@ def alone(family: Family, word: dict[str, Tensor], layer: str) -> dict[str, Tens
 
 def test_the_layers_of_stable_diffusion_1_are_those_of_xti() -> None:
     choice = BaseChoice(base=str(single_file_configs.folder("sd1")), device="cpu")
-    assert tuple(base_model.load(choice, empty=True).layers) == keys.XTI_LAYERS
+    assert tuple(without_numbers(choice).layers) == keys.XTI_LAYERS
     choice = BaseChoice(base=str(single_file_configs.folder("sdxl")), device="cpu")
-    assert list(base_model.load(choice, empty=True).layers) == [
+    assert list(without_numbers(choice).layers) == [
         *("IN04", "IN05", "IN07", "IN08", "MID"),
         *("OUT00", "OUT01", "OUT02", "OUT03", "OUT04", "OUT05"),
     ]
@@ -372,7 +372,7 @@ def test_other_tools_get_the_mean_of_the_layers_which_is_said(
 
 
 def test_reading_a_prompt_for_each_layer_is_in_the_memory_plan(base: Path) -> None:
-    family = base_model.load(BaseChoice(base=str(base), device="cpu"), empty=True)
+    family = without_numbers(BaseChoice(base=str(base), device="cpu"))
     latents = memory_plan._latents(family, 32, 4)
     classic, layered = (memory_plan._step(family, latents, name) for name in ("classic", "layered"))
     assert layered > classic

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from support import without_numbers
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
@@ -139,7 +140,7 @@ def test_more_pixels_and_samples_need_more_and_sparing_needs_less(
     by_way = {(n.quantize, n.gradient_checkpointing): n for n in planned}
     plain = by_way["none", False]
     small = plain.step_nbytes
-    empty = base_model.load(BaseChoice(base=base), empty=True)
+    empty = without_numbers(BaseChoice(base=base))
     assert step(empty, side, 3 * batch) > 2 * small
     larger = step(empty, side + 32, batch)
     assert larger > 2 * small if unet else larger >= small
@@ -153,7 +154,7 @@ def test_a_step_in_eight_bits_takes_what_is_planned(base: Path) -> None:
     planned = next(
         n for n in plan(base=str(base), resolution=64, batch=4).train if n.quantize == "8bit"
     )
-    family = base_model.load(BaseChoice(base=str(base), device="cpu"), empty=True)
+    family = without_numbers(BaseChoice(base=str(base), device="cpu"))
     for name in ("unet", "clip_l"):
         quantize(family.modules()[name], "8bit")
     with shapes_of(torch.device("cpu")):
@@ -203,7 +204,7 @@ def check_step(base: Path, family: Family, dtype: DType) -> None:
 
     work()  # lays out weights, and makes tables
     measured = allocated_peak(work)
-    empty = base_model.load(BaseChoice(base=str(base), dtype=dtype), empty=True)
+    empty = without_numbers(BaseChoice(base=str(base), dtype=dtype))
     with shapes_of(family.device):
         planned = step(empty, side, batch)
     # the plan counts 64 tokens of texts that are read in their own length, and these are shorter
@@ -228,7 +229,7 @@ def test_encoding_and_drawing_take_what_is_planned_for_them(
         work()  # lays out weights, and makes tables
         return allocated_peak(work)
 
-    empty = base_model.load(BaseChoice(base=str(any_base)), empty=True)
+    empty = without_numbers(BaseChoice(base=str(any_base)))
     planned_encode, planned_draw = memory_plan._encode(empty, side), memory_plan._draw(empty, side)
     denoising = measured(denoise)
     if any_base.name.startswith(FILMS):  # its VAE for films: a CPU unfolds what it convolves

@@ -24,7 +24,6 @@ def load(
     checkpointing: bool = False,
     offload: bool = False,
     offload_blocks: bool = False,
-    empty: bool = False,
 ) -> Family:
     """Load the base model of `choice`, frozen, to train words for or to draw with.
 
@@ -35,7 +34,6 @@ def load(
         offload: keep each part in main memory while it is not needed for drawing.
         offload_blocks: keep each block in main memory while it is not at work, unless the device
             is a CPU.
-        empty: make it from its configs alone, on the meta device: shapes without numbers.
 
     Raises:
         BaseModelError: there is no such model, it cannot be loaded, or its kind is not supported.
@@ -43,7 +41,7 @@ def load(
     """
     if missed := devices.unused_gpu(choice.device):
         note(missed)
-    place = placement(choice, checkpointing, offload, empty)
+    place = placement(choice, checkpointing, offload)
     away = offload_blocks and place.device.type != "cpu"
     return build(detect(choice), replace(place, offload_blocks=away))
 
@@ -97,6 +95,8 @@ def placement(
     choice: BaseChoice, checkpointing: bool = False, offload: bool = False, empty: bool = False
 ) -> Placement:
     """The device and precision of `choice`; `auto` is the best that this machine has.
+
+    With `empty`, models are made from their configs alone, on the meta device.
 
     Raises:
         SettingsError: there is no such device, or the environment names no such precision.

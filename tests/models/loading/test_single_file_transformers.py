@@ -63,10 +63,10 @@ def test_a_plan_needs_no_weights_of_the_rest(tmp_path: Path) -> None:
     for weights in base.glob("*/*.safetensors"):
         weights.unlink()
     choice = BaseChoice.check(base=str(file), configs=base, device="cpu")
-    assert (
-        "single file with the transformer of Qwen-Image" in detection.detect(choice).recognised_by
-    )
-    assert all(one.is_meta for one in base_model.load(choice, empty=True).denoiser.parameters())
+    found = detection.detect(choice)
+    assert "single file with the transformer of Qwen-Image" in found.recognised_by
+    family = base_model.build(found, base_model.placement(choice, empty=True))
+    assert all(one.is_meta for one in family.denoiser.parameters())
 
 
 KEYS: dict[str, tuple[str, ...]] = {
