@@ -51,10 +51,8 @@ def turned(concept: Concept, goals: Mapping[str, Tensor], share: float) -> Conce
     Args:
         concept: the word; each layer of a layered one is turned to the same goal.
         goals: per text encoder `[n, width]`, a goal for each row, or more.
-        share: from 0, which returns the very same concept, to 1, the direction of the goal.
+        share: from 0, its own direction, to 1, the direction of the goal.
     """
-    if share == 0:
-        return concept
     vectors = {
         key: _slerp(rows, goals[_without_layer(key)][: len(rows)], share)
         for key, rows in concept.vectors.items()
