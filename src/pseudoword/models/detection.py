@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudoword import hub, imports
-from pseudoword.config import BaseChoice, Prediction
+from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId
 from pseudoword.models.families import FAMILIES, load_class
@@ -107,7 +107,7 @@ def _detect_single_file(path: Path, choice: BaseChoice) -> Detected:
     recognised_by = (
         f"a single-file checkpoint with the keys of {layout}, text width {header.text_width}"
     )
-    changes = _scheduler_changes(header, choice.prediction_type)
+    changes = _scheduler_changes(header) | _asked_changes(choice)
     source = BaseSource(choice.base, str(path), layout=str(configs), scheduler=changes)
     return Detected(family, recognised_by, source)
 
@@ -221,7 +221,7 @@ def _channels(header: Header, path: Path) -> int:
     return shape[1]
 
 
-def _scheduler_changes(header: Header, prediction: Prediction) -> dict[str, Any]:
+def _scheduler_changes(header: Header) -> dict[str, Any]:
     """What a single file's marker keys or ModelSpec metadata say of its noise schedule."""
     changes: dict[str, Any] = {}
     modelspec = header.metadata.get("modelspec.prediction_type", "")
@@ -231,6 +231,4 @@ def _scheduler_changes(header: Header, prediction: Prediction) -> dict[str, Any]
         changes["prediction_type"] = "epsilon"
     if "ztsnr" in header.shapes:
         changes["rescale_betas_zero_snr"] = True
-    if prediction != "auto":
-        changes["prediction_type"] = prediction
     return changes
