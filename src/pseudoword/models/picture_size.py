@@ -2,9 +2,6 @@
 
 from pseudoword.errors import SettingsError
 
-Size = tuple[int, int]
-"""(width, height) in pixels, as in Pillow."""
-
 
 def picture_size(
     resolution: int | None,
@@ -14,7 +11,7 @@ def picture_size(
     own: int,
     multiple_of: int,
     model: str = "this model",
-) -> Size:
+) -> tuple[int, int]:
     """Width and height in pixels: a square of `resolution`, or the given sides.
 
     Args:

@@ -245,7 +245,7 @@ def _weights(modules: Sequence[nn.Module], quantize: Quantize) -> tuple[int, int
         for one in modules
         for _, _, layer, bits in quantized_layers(one, quantize)
     ]
-    sizes = [weight.numel() * weight.element_size() for weight, _ in layers]
+    sizes = [weight.nbytes for weight, _ in layers]
     packed = sum(int(weight.numel() * QUANTIZED[bits]) for weight, bits in layers)
     return total - sum(sizes) + packed, max(sizes, default=0)
 

@@ -175,6 +175,4 @@ def count_peak() -> Iterator[Callable[[], int]]:
 
 def nbytes(module: torch.nn.Module) -> int:
     """Bytes of the weights of `module`, and of its tables that are none, such as positions."""
-    return sum(
-        one.numel() * one.element_size() for one in (*module.parameters(), *module.buffers())
-    )
+    return sum(one.nbytes for one in (*module.parameters(), *module.buffers()))

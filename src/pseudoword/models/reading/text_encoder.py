@@ -152,7 +152,7 @@ class TextEncoder:
     @property
     def kept_nbytes(self) -> int:
         """Bytes of what is kept."""
-        return sum(one.numel() * one.element_size() for one in (self._kept or {}).values())
+        return sum(one.nbytes for one in (self._kept or {}).values())
 
     def release(self) -> None:
         """Free the model, if what it gives is kept; it is loaded again for a new prompt."""
