@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from operator import methodcaller
 from typing import Self
-
-from PIL import Image
 
 from pseudoword.config.fields import AUTO
 from pseudoword.errors import PseudowordError, SettingsError, StorageError
@@ -133,7 +132,7 @@ class RunCallbacks:
         with self._note_if_it_fails("the previews were not all drawn"):
             previews.write(due, drawn.pictures)
             for number, picture in drawn.pictures.items():
-                self._track(_picture_logger(due.step, f"preview {number}", picture))
+                self._track(methodcaller("picture", due.step, f"preview {number}", picture))
             if drawn.error is not None:
                 raise drawn.error
 
@@ -192,7 +191,3 @@ class RunCallbacks:
 def _is_due(step: int, every: int) -> bool:
     """Whether this step is a multiple of `every`; with 0, no step is."""
     return bool(every) and step % every == 0
-
-
-def _picture_logger(step: int, name: str, picture: Image.Image) -> Callable[[Tracker], None]:
-    return lambda tracker: tracker.picture(step, name, picture)
