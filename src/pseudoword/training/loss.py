@@ -1,12 +1,12 @@
 """The samples of a batch, and one loss per concept: equation 2 of the paper."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pseudoword.models.distinct_prompts import encode_distinct
 from pseudoword.models.family import Condition, Family, MicroConditioning
 from pseudoword.models.reading.injection import Vectors, Words
 from pseudoword.training import joint_words
@@ -48,6 +48,22 @@ def per_concept(prediction: Tensor, target: Tensor, batch: Batch, concepts: int)
     """
     error = huber(prediction - target, batch.delta.view(-1, 1, 1, 1))
     return (batch.weight * (error * batch.mask).mean((1, 2, 3))).view(concepts, -1).mean(1)
+
+
+def encode_distinct(family: Family, prompts: Sequence[str], words: Words) -> Condition:
+    """`family.encode_text` of `B` prompts; each is encoded once, however often it occurs.
+
+    Only the order in which gradients are added is another one.
+    """
+    places = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    found = family.encode_text([*places], words)
+    if len(places) == len(prompts):
+        return found
+    chosen = torch.tensor([places[prompt] for prompt in prompts], device=found.hidden.device)
+    spread: dict[str, Any] = {
+        name: tensor.index_select(0, chosen) for name, tensor in found.tensors.items()
+    }
+    return replace(found, **spread)
 
 
 def predict(

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from pseudoword.models.distinct_prompts import encode_distinct
 from pseudoword.models.family import Family
+from pseudoword.training.loss import encode_distinct
 
 PROMPTS = ["a <x>", "a photo of <x>", "a <x>", "a <x>"]
 
