@@ -109,6 +109,11 @@ class LatentFamily(DiffusersDrawing):
         """Channels of the latents."""
 
     @property
+    def channels_read(self) -> int:
+        """Those of the latents, with what else the denoiser reads beside them."""
+        return self.latent_channels
+
+    @property
     def layers(self) -> tuple[str, ...]:
         return ()
 
@@ -164,19 +169,15 @@ class LatentFamily(DiffusersDrawing):
         ):
             for encoder in self.encoders.values():
                 encoder.check()
-            output = self.try_denoiser(side, self.encode_text([""], {}))
+            noisy = torch.ones(
+                1, self.channels_read, side, side, device=self.device, dtype=torch.float32
+            )
+            t = torch.zeros(1, dtype=torch.int64, device=self.device)
+            micro_conditioning = torch.ones(1, 6, dtype=torch.int64, device=self.device)
+            output = self.predict(noisy, t, self.encode_text([""], {}), micro_conditioning)
             shape = (1, self.latent_channels, side, side)
             check_output(output, shape, self.source.name, self.dtype)
         self.check_pipeline()
-
-    def try_denoiser(self, side: int, condition: Condition) -> Tensor:
-        """The prediction for latents `[1, C, side, side]`."""
-        latents = torch.ones(
-            1, self.latent_channels, side, side, device=self.device, dtype=torch.float32
-        )
-        micro_conditioning = torch.ones(1, 6, dtype=torch.int64, device=self.device)
-        t = torch.zeros(1, dtype=torch.int64, device=self.device)
-        return self.predict(latents, t, condition, micro_conditioning)
 
     @property
     def largest_side(self) -> int | None:

@@ -62,6 +62,11 @@ class UNetFamily(LatentFamily):
     def latent_channels(self) -> int:
         return int(self.denoiser.config.out_channels)
 
+    @property
+    def channels_read(self) -> int:
+        """With those of a mask and of a masked picture, for inpainting."""
+        return int(self.denoiser.config.in_channels)
+
     @abstractmethod
     def read_text(self, prompts: Prompts, words: Words, layers: Sequence[str]) -> Condition:
         """Encode `prompts` `[B, …]`; with `layers`, once per layer: `[layers·B, …]`."""
@@ -105,25 +110,17 @@ class UNetFamily(LatentFamily):
     def predict(
         self, noisy: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
     ) -> Tensor:
-        if self._takes_mask:
+        if (
+            noisy.shape[1] < self.channels_read
+        ):  # the check of the parts has them all, without a VAE
             mask, blank = self._full_mask(noisy)
             noisy = torch.cat([noisy, mask, blank], dim=1)
-        return self._run_unet(noisy, t, condition, micro_conditioning)
-
-    def _run_unet(
-        self,
-        channels: Tensor,
-        t: Tensor,
-        condition: Condition,
-        micro_conditioning: MicroConditioning,
-    ) -> Tensor:
-        """The U-Net's output for all of its input channels."""
         with self.reading(condition):
             predicted: Tensor = self.denoiser(
-                channels.to(self.dtype),
+                noisy.to(self.dtype),
                 t,
                 condition.hidden.to(self.dtype),
-                timestep_cond=self._guidance_read(len(channels)),
+                timestep_cond=self._guidance_read(len(noisy)),
                 added_cond_kwargs=self.added_conditions(condition, micro_conditioning),
                 return_dict=False,
             )[0]
@@ -144,22 +141,13 @@ class UNetFamily(LatentFamily):
         read[:, width // 2 : 2 * (width // 2)] = 1
         return read
 
-    def try_denoiser(self, side: int, condition: Condition) -> Tensor:
-        # of all channels: the VAE, which predicting with a mask needs, is not loaded yet
-        channels = torch.ones(
-            1, self.denoiser.config.in_channels, side, side, device=self.device, dtype=torch.float32
-        )
-        micro_conditioning = torch.ones(1, 6, dtype=torch.int64, device=self.device)
-        t = torch.zeros(1, dtype=torch.int64, device=self.device)
-        return self._run_unet(channels, t, condition, micro_conditioning)
-
     def check_pipeline(self) -> None:
         if not self._takes_mask:  # an inpainting pipeline needs the VAE
             super().check_pipeline()
 
     @property
     def _takes_mask(self) -> bool:
-        return bool(self.denoiser.config.in_channels > self.denoiser.config.out_channels)
+        return self.channels_read > self.latent_channels
 
     def _full_mask(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """A mask of ones and the latents of a grey picture: an inpainting U-Net then paints it all.
