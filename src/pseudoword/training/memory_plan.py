@@ -185,7 +185,7 @@ def plan_memory(config: PlanConfig) -> Plan:
             for quantize in ("none", "8bit", "4bit")
         ],
         train_offloaded=[
-            _offloaded(in_training, quantize, peaks.step_offloaded)
+            _need(in_training, (), quantize, True, peaks.step_offloaded, offload=True)
             for offload, quantize in CHOICES
             if offload
         ],
@@ -256,18 +256,23 @@ def _need(
     quantize: Quantize,
     checkpointing: bool,
     step: int,
+    *,
+    offload: bool = False,
 ) -> Need:
-    """What training needs with `modules`; those of them that are `packed` are twice in memory."""
-    weights, extra = _weights(modules, quantize)
+    """What training needs with `modules`; those of them that are `packed` are twice in memory.
+
+    With `offload`, of all blocks only the largest is on the device.
+    """
+    weights, extra = (_weights_but_blocks if offload else _weights)(modules, quantize)
     if quantize == "none":
         weights += sum(packed_nbytes(module) for module in modules if module in packed)
-    return _summed(quantize, checkpointing, weights, step + extra)
-
-
-def _offloaded(modules: Sequence[nn.Module], quantize: Quantize, step: int) -> Need:
-    """What training needs while, of all blocks, only the largest is on the device."""
-    weights, extra = _weights_but_blocks(modules, quantize)
-    return _summed(quantize, True, weights, step + extra)
+    return Need(
+        quantize=quantize,
+        gradient_checkpointing=checkpointing,
+        weights_nbytes=weights,
+        step_nbytes=step + extra,
+        nbytes=weights + step + extra + PROCESS_NBYTES,
+    )
 
 
 def _weights_but_blocks(modules: Sequence[nn.Module], quantize: Quantize) -> tuple[int, int]:
@@ -303,16 +308,6 @@ def _picture(
         offload=offload,
         encode_nbytes=beside + weights + peaks.encode,
         draw_nbytes=beside + weights + extra + peaks.draw,
-    )
-
-
-def _summed(quantize: Quantize, checkpointing: bool, weights: int, step: int) -> Need:
-    return Need(
-        quantize=quantize,
-        gradient_checkpointing=checkpointing,
-        weights_nbytes=weights,
-        step_nbytes=step,
-        nbytes=weights + step + PROCESS_NBYTES,
     )
 
 
