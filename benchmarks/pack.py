@@ -197,7 +197,7 @@ class PackBenchmark:
         given |= {"lr": "0.005", "steps": 10_000, "timestep_sampling": "uniform", "preview": ()}
         config = TrainConfig.check(**given)
         setup = set_up(self.family, plan_run(config, self.console))
-        return begin(self.family, setup, self.console).state
+        return begin(self.family, setup).state
 
 
 def _flags(settings: Mapping[str, str]) -> list[str]:

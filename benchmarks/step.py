@@ -115,7 +115,7 @@ def ours(
             out=out / f"run-{k}", **more,
         )  # fmt: skip
         setup = set_up(family, plan_run(config, Silent()))
-        states.append(begin(family, setup, Silent()).state)
+        states.append(begin(family, setup).state)
     taken = train(family, states)
     return lambda: next(taken)
 

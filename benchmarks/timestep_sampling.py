@@ -49,7 +49,7 @@ def at_start(family: Family, task: Task, out: Path, progress: Progress) -> Train
         out=out / "run" / pictures.name,
     )  # fmt: skip
     setup = set_up(family, plan_run(config, progress))
-    return begin(family, setup, progress).state
+    return begin(family, setup).state
 
 
 def variances(family: Family, states: Sequence[TrainState], draws: int) -> list[float]:

@@ -7,7 +7,6 @@ from typing import Self
 
 from pseudoword.config.fields import AUTO
 from pseudoword.errors import PseudowordError, SettingsError, StorageError
-from pseudoword.progress import Progress
 from pseudoword.report import charts
 from pseudoword.runs import checkpoint, previews, requests
 from pseudoword.runs.folder import CSV, CURVES
@@ -25,8 +24,8 @@ class RunCallbacks:
     this is reported and the run goes on; only a full disk stops it.
     """
 
-    def __init__(self, run: Run, progress: Progress) -> None:
-        self._run, self._progress = run, progress
+    def __init__(self, run: Run) -> None:
+        self._run, self._note = run, run.planned.progress.note
         self._requested: Collection[str] = ()
         self._trackers: dict[str, Tracker] = {}
         self._reported: set[str] = set()
@@ -123,7 +122,7 @@ class RunCallbacks:
         """The current word, whose previews are due."""
         run = self._run
         word, *also = run.concepts()
-        others = [*run.setup.others, *also]
+        others = [*(named.concept for named in run.planned.others), *also]
         return previews.Due(word, run.config, run.folder, run.state.step, others)
 
     def write_previews(self, due: previews.Due, drawn: previews.Drawn) -> None:
@@ -167,7 +166,7 @@ class RunCallbacks:
                 self._reported.add(loss)
                 called = self._run.config.called
                 why = reason(error).rstrip(".")
-                self._progress.note(f"{called}: {loss}: {why}. The word is not affected.")
+                self._note(f"{called}: {loss}: {why}. The word is not affected.")
 
     def _evaluated(self, evaluation: EvaluationLoss) -> Mapping[str, float]:
         """Keep the best word, and stop the run if the loss has settled. Returns what to log."""
@@ -181,7 +180,7 @@ class RunCallbacks:
         warning = evaluations.overfitting()
         if warning and "overfitting" not in self._reported:
             self._reported.add("overfitting")
-            self._progress.note(f"{config.called}: {warning}")
+            self._note(f"{config.called}: {warning}")
         values = {"evaluation": evaluation.loss}
         if evaluation.held_out is not None:
             values["held_out"] = evaluation.held_out

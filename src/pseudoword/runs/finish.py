@@ -11,7 +11,6 @@ from pseudoword.formats import CONCEPT_FILE, file_of_word
 from pseudoword.formats.keys import is_output
 from pseudoword.methods import norms
 from pseudoword.models.family import Family
-from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint
 from pseudoword.runs.run import Run
 from pseudoword.training import joint_words, loss
@@ -49,17 +48,18 @@ class Trained:
         }
 
 
-def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trained:
+def finish(family: Family, run: Run, seconds: float) -> Trained:
     """Write the words, check that they have an effect, and mark the run as finished.
 
     Words without effect are a failure of the run's state.
     """
     concepts, state, called = run.concepts(), run.state, run.config.called
+    note = run.planned.progress.note
     run.folder.write_concepts(concepts)
     effects = _effects(family, run, concepts)
     effect = max(effects)
     for concept, own in zip(concepts, effects, strict=True):
-        _note_long_vectors(run, concept, progress)
+        _note_long_vectors(run, concept)
         if own > NO_EFFECT:
             continue
         nothing = "does not change what the model predicts"
@@ -69,19 +69,19 @@ def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trai
                 "longer, or with a higher --lr."
             )
         elif effect > NO_EFFECT:
-            progress.note(
+            note(
                 f"{concept.token} {nothing} yet: too few prompts had it in them. Train longer, or "
                 "name it in more captions."
             )
     if is_output(concepts[0].vectors):
-        progress.note(f"{called}: only pseudoword and OneTrainer use an output embedding")
+        note(f"{called}: only pseudoword and OneTrainer use an output embedding")
     if state.method.for_other_tools:
-        progress.note(f"{called}: {state.method.for_other_tools}")
+        note(f"{called}: {state.method.for_other_tools}")
     if state.failure is None:
         if state.stopped:
-            progress.note(f"{called} stopped at step {state.step}: {state.stopped}")
+            note(f"{called} stopped at step {state.step}: {state.stopped}")
         elif run.config.steps is AUTO:
-            progress.note(f"{called} has not settled by --max-steps {run.config.max_steps}")
+            note(f"{called} has not settled by --max-steps {run.config.max_steps}")
         checkpoint.finish(run.folder.path)
     word, *also = concepts
     return Trained(word, run.folder.path, effect, seconds, state.stopped, also)
@@ -105,12 +105,12 @@ def _effects(family: Family, run: Run, concepts: Sequence[Concept]) -> list[floa
     return [loss.effect(family, untaught.word(), rows, some) for some in asked]
 
 
-def _note_long_vectors(run: Run, concept: Concept, progress: Progress) -> None:
+def _note_long_vectors(run: Run, concept: Concept) -> None:
     """Report a word that is too strong beside other words."""
     length = float(norms.mean_norm(concept.vectors))
     usual = max(run.setup.start.usual_norms.values())
     if length > TOO_LONG * usual:
-        progress.note(
+        run.planned.progress.note(
             f"{concept.token}: its vectors have a norm of {length:.3g}, those of other words "
             f"{usual:.3g}, so it will drown the other words of a prompt. Learn it with --norm "
             "keep, or a lower --lr."

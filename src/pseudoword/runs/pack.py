@@ -9,10 +9,11 @@ from typing import NoReturn, Self, TypeVar
 
 from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.models.family import Family
-from pseudoword.progress import Ending, Progress
+from pseudoword.progress import Ending
 from pseudoword.runs import checkpoint, previews, requests
 from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.runs.finish import Trained, finish
+from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import stopped
 from pseudoword.runs.planned import Options, PlannedRun
 from pseudoword.runs.run import Run, begin, evaluate, measure, prompts_of_run, soonest
@@ -26,7 +27,7 @@ from pseudoword.training.encoded_prompts import PromptsOfWord
 from pseudoword.training.loop import Step
 from pseudoword.training.state import TrainState
 
-T = TypeVar("T")
+T = TypeVar("T", Setup, Run)
 R = TypeVar("R")
 
 
@@ -34,7 +35,6 @@ R = TypeVar("R")
 class ActiveRun:
     """A concept in training, from when it enters its pack until it leaves."""
 
-    planned: PlannedRun
     run: Run
     callbacks: RunCallbacks
     stack: ExitStack
@@ -62,7 +62,7 @@ class Pack:
         options: Options,
         progress: TimedProgress,
         more: More,
-        told: Callable[[], int | None] = lambda: None,
+        told: Callable[[], int | None],
     ) -> None:
         self._family, self._planned, self._size, self._tally = family, [*planned], size, tally
         self._options, self._progress, self._more, self._told = options, progress, more, told
@@ -165,11 +165,11 @@ class Pack:
         """Save the concepts that were asked to stop, and let them leave."""
         for active in list(self._active.values()):
             if active.callbacks.stop_requested:
-                with active.planned.lock, active.stack:
+                with active.run.planned.lock, active.stack:
                     saved = self._save(active)
                 active.run.state.paused = True
                 self._remove(active)
-                self._end(active.planned, "stopped", saved)
+                self._end(active.run.planned, "stopped", saved)
 
     @staticmethod
     def _save(active: ActiveRun) -> str:
@@ -190,7 +190,7 @@ class Pack:
         for active in ready:
             self._leave(active)
 
-    def _set_up(self, some: Sequence[PlannedRun]) -> list[tuple[PlannedRun, Setup]]:
+    def _set_up(self, some: Sequence[PlannedRun]) -> list[Setup]:
         """Encode the pictures of several concepts, so that the VAE is loaded once for them."""
         setups = []
         for planned in some:
@@ -200,12 +200,11 @@ class Pack:
                 continue
             with self._blamed_on(planned):
                 planned.claim()
-                setup = set_up(self._family, planned, restart=self._options.restart)
-                setups.append((planned, setup))
+                setups.append(set_up(self._family, planned, restart=self._options.restart))
         self._family.release_vae()
         return setups
 
-    def _enter(self, setups: Sequence[tuple[PlannedRun, Setup]]) -> list[ActiveRun]:
+    def _enter(self, setups: Sequence[Setup]) -> list[ActiveRun]:
         """Begin or resume concepts, together: those that can."""
         runs = self._resume(self._begin(self._clear(setups)))
         self._encode_prompts()
@@ -215,56 +214,57 @@ class Pack:
         self.leave_if_finished()  # those whose last step was saved before
         return [active for active in runs if self._is_active(active)]
 
-    def _clear(self, setups: Sequence[tuple[PlannedRun, Setup]]) -> list[tuple[PlannedRun, Setup]]:
+    def _clear(self, setups: Sequence[Setup]) -> list[Setup]:
         """Check the folders again, as setting up may have taken minutes; empty those to restart."""
         restart, overwrite = self._options.restart, self._options.overwrite
         cleared = []
-        for planned, setup in setups:
-            with self._blamed_on(planned):
-                planned.folder.check(planned.config, restart=restart, overwrite=overwrite)
+        for setup in setups:
+            with self._blamed_on(setup.planned):
+                setup.folder.check(setup.config, restart=restart, overwrite=overwrite)
                 if restart:
-                    planned.folder.clear()
-                cleared.append((planned, setup))
+                    setup.folder.clear()
+                cleared.append(setup)
         return cleared
 
-    def _begin(self, setups: Sequence[tuple[PlannedRun, Setup]]) -> list[tuple[PlannedRun, Run]]:
+    def _begin(self, setups: Sequence[Setup]) -> list[Run]:
         """Measure what the settings leave to be measured, and make the states before step 1."""
         possible, begun = [], []
-        for planned, setup in setups:
-            with self._blamed_on(planned):
-                self._tell_soonest(planned, soonest(setup))
-                possible.append((planned, setup))
-        for planned, setup in self._together(
+        for setup in setups:
+            with self._blamed_on(setup.planned):
+                self._tell_soonest(setup.folder, soonest(setup))
+                possible.append(setup)
+        for _, setup in self._together(
             possible, lambda some: measure(self._family, some, self._progress)
         ):
-            with self._blamed_on(planned):
-                run = begin(self._family, setup, planned.progress)
-                self._tell_soonest(planned, last_step(run.config, run.state.far_at))
-                begun.append((planned, run))
+            with self._blamed_on(setup.planned):
+                run = begin(self._family, setup)
+                self._tell_soonest(run.folder, last_step(run.config, run.state.far_at))
+                begun.append(run)
         return begun
 
-    def _tell_soonest(self, planned: PlannedRun, step: int) -> None:
+    def _tell_soonest(self, folder: RunFolder, step: int) -> None:
         """Tell the step after which a word ends, or may end first."""
         self._progress.soonest = step  # used where there is one run only
         if self._tally.each is not None:
-            self._tally.each.soonest(planned.folder.path, step)
+            self._tally.each.soonest(folder.path, step)
 
-    def _resume(self, begun: Sequence[tuple[PlannedRun, Run]]) -> list[ActiveRun]:
+    def _resume(self, begun: Sequence[Run]) -> list[ActiveRun]:
         """Load the checkpoints of those that have one, and let all take part in training."""
-        steps = checkpoint.resume_steps([run.folder.path for _, run in begun])
+        steps = checkpoint.resume_steps([run.folder.path for run in begun])
         runs = []
-        for (planned, run), step in zip(begun, steps, strict=True):
-            with self._blamed_on(planned), ExitStack() as stack:
-                self._load(run, step, planned.progress)
-                callbacks = stack.enter_context(RunCallbacks(run, planned.progress))
-                runs.append(ActiveRun(planned, run, callbacks, stack.pop_all()))
+        for run, step in zip(begun, steps, strict=True):
+            with self._blamed_on(run.planned), ExitStack() as stack:
+                self._load(run, step)
+                callbacks = stack.enter_context(RunCallbacks(run))
+                runs.append(ActiveRun(run, callbacks, stack.pop_all()))
                 self._active[id(run.state)] = runs[-1]
         return runs
 
-    def _load(self, run: Run, step: int, progress: Progress) -> None:
+    def _load(self, run: Run, step: int) -> None:
         """Load the checkpoint of `step`, if it is not 0."""
         other: list[str] = []
         if step:
+            note = run.planned.progress.note
             other = checkpoint.load(
                 run.folder.path,
                 run.state,
@@ -272,9 +272,9 @@ class Pack:
                 run.setup.sources,
                 changed=self._options.allow_changes,
             )
-            progress.note(f"resuming {run.config.called} from step {step}")
+            note(f"resuming {run.config.called} from step {step}")
             for change in [*run.folder.changed_settings(run.config), *other]:
-                progress.note(f"from here on, {change}")
+                note(f"from here on, {change}")
         run.folder.begin(run.config, step, other)  # after everything that may raise an error
 
     def _encode_prompts(self) -> None:
@@ -316,19 +316,19 @@ class Pack:
             [active for active in runs if active.run.config.evaluate_every]
         )
         for active in runs:
-            if evaluation := evaluations.get(active.planned.folder.path):
-                with self._blamed_on(active.planned):
+            if evaluation := evaluations.get(active.run.folder.path):
+                with self._blamed_on(active.run.planned):
                     active.callbacks.on_train_begin(evaluation)
 
     def _evaluate(self, runs: Sequence[ActiveRun]) -> dict[Path, EvaluationLoss]:
         """Evaluate the current words: folder of the run -> its loss."""
-        asked = [(active.planned, active.run) for active in runs]
+        asked = [active.run for active in runs]
         found = self._together(asked, lambda runs: evaluate(self._family, runs))
-        return {planned.folder.path: evaluation for planned, evaluation in found}
+        return {run.folder.path: evaluation for run, evaluation in found}
 
     def _together(
-        self, asked: Sequence[tuple[PlannedRun, T]], do: Callable[[Sequence[T]], Sequence[R]]
-    ) -> list[tuple[PlannedRun, R]]:
+        self, asked: Sequence[T], do: Callable[[Sequence[T]], Sequence[R]]
+    ) -> list[tuple[T, R]]:
         """Do something for several concepts at once.
 
         If that fails, it is done for one after the other, so that only those are blamed that cause
@@ -336,12 +336,11 @@ class Pack:
         """
         if len(asked) > 1:
             with suppress(PseudowordError, RuntimeError, MemoryError):
-                done = do([one for _, one in asked])
-                return [(planned, result) for (planned, _), result in zip(asked, done, strict=True)]
+                return list(zip(asked, do(asked), strict=True))
         results = []
-        for planned, one in asked:
-            with self._blamed_on(planned):
-                results += [(planned, result) for result in do([one])]
+        for one in asked:
+            with self._blamed_on(one.planned):
+                results += [(one, result) for result in do([one])]
         return results
 
     def _draw(self, runs: Sequence[ActiveRun]) -> None:
@@ -353,11 +352,11 @@ class Pack:
 
     def _leave(self, active: ActiveRun) -> None:
         """Finish a concept. If it failed in training, its last good word is written."""
-        run, state, planned = active.run, active.run.state, active.planned
+        run, state, planned = active.run, active.run.state, active.run.planned
         self._remove(active)
         with planned.lock, active.stack:
             if state.good:
-                trained = finish(self._family, run, active.seconds, planned.progress)
+                trained = finish(self._family, run, active.seconds)
                 if trained.folder in self._asked:
                     self.trained[trained.folder] = trained
         if state.failure:
@@ -376,7 +375,7 @@ class Pack:
             if not self._options.keep_going:
                 raise
             for active in list(self._active.values()):
-                if active.planned is planned:
+                if active.run.planned is planned:
                     active.stack.close()
                     active.run.state.failure = str(error)  # so that it takes no further step
                     del self._active[id(active.run.state)]

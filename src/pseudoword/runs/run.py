@@ -13,6 +13,7 @@ from pseudoword.progress import Progress
 from pseudoword.report import charts
 from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
+from pseudoword.runs.planned import PlannedRun
 from pseudoword.runs.setup import Setup
 from pseudoword.runs.time_plan import far_step, last_step
 from pseudoword.text import listed, public
@@ -41,6 +42,11 @@ class Run:
     """samples of the training pictures, for evaluations; empty without evaluations"""
     held_out: list[Batch]
     """samples of the held-out pictures"""
+
+    @property
+    def planned(self) -> PlannedRun:
+        """It, before it was set up."""
+        return self.setup.planned
 
     @property
     def config(self) -> TrainConfig:
@@ -92,7 +98,7 @@ def evaluate(family: Family, runs: Sequence[Run]) -> list[EvaluationLoss]:
     ]
 
 
-def begin(family: Family, setup: Setup, progress: Progress) -> Run:
+def begin(family: Family, setup: Setup) -> Run:
     """Make the run of what `measure` has returned.
 
     An `auto` learning rate is found before, unless the folder has it.
@@ -100,22 +106,17 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
     config, data = setup.config, setup.data
     method = methods.begin(setup.start, config)
     if config.lr is AUTO:
-        rates = _found_rate(family, setup, progress)
+        rates = _found_rate(family, setup)
     else:
         rates = config.lr.absolute(method.rate_unit)
     state = TrainState.begin(data, method, Schedule.of(config, rates))
-    _note_short_way(config, state, progress)
+    _note_short_way(config, state, setup.planned.progress)
     unseen = replace(data, pictures=setup.held_out)
     samples = fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else []
     held_out = fixed(family, unseen, early_stopping.SAMPLES) if setup.held_out else []
     measured_on = {checkpoint.SAMPLES: early_stopping.digest([*samples, *held_out])}
-    return Run(
-        replace(setup, sources=setup.sources | measured_on),
-        state,
-        rates,
-        samples,
-        held_out,
-    )
+    setup = replace(setup, sources=setup.sources | measured_on)
+    return Run(setup, state, rates, samples, held_out)
 
 
 def soonest(setup: Setup) -> int:
@@ -182,9 +183,9 @@ def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list
     return measured
 
 
-def _found_rate(family: Family, setup: Setup, progress: Progress) -> Rates:
+def _found_rate(family: Family, setup: Setup) -> Rates:
     """The learning rate from the learning-rate finder, or from the folder."""
-    called, folder = setup.config.called, setup.folder
+    called, folder, progress = setup.config.called, setup.folder, setup.planned.progress
     rates = setup.chosen.lr
     if rates is None:
         progress.phase(f"trying learning rates for {called}")

@@ -41,14 +41,11 @@ from pseudoword.training.batches import TrainingData
 class Setup:
     """What one concept learns from, and its initial rows. `auto` settings are still open."""
 
-    config: TrainConfig
-    folder: RunFolder
+    planned: PlannedRun
     family: str
     data: TrainingData
     held_out: list[EncodedPicture]
     """pictures that it does not learn from; empty if there are too few"""
-    others: Sequence[Concept]
-    """other words that its prompts may have in them"""
     start: Initialisation
     """the rows of all new words together (`joint_words`)"""
     beginnings: Sequence[dict[str, str]]
@@ -58,6 +55,16 @@ class Setup:
     sources: dict[str, str]
     """a checksum for each of `checkpoint.SOURCES`, and of `checkpoint.FILES`"""
     provenance: dict[str, str]
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings."""
+        return self.planned.config
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder of the run."""
+        return self.planned.folder
 
 
 def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Setup:
@@ -71,7 +78,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     Raises:
         PseudowordError: a picture, a caption or a prompt cannot be used.
     """
-    config, folder, progress = planned.config, planned.folder, planned.progress
+    config, progress = planned.config, planned.progress
     paths, templates = planned.paths, planned.templates
     captions.note_unused(paths, templates, config, progress.note)
     captions.note_file_names(paths, templates, progress.note)
@@ -84,7 +91,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     placed = other_words.placed(family, others)
     token, *also = config.tokens
     data = TrainingData(token, learned, templates, config, config, others=placed, also=also)
-    chosen = Chosen() if restart else folder.read_chosen()
+    chosen = Chosen() if restart else planned.folder.read_chosen()
     word, *further = config.new_words
     of_further = [_initial_rows(family, config, one, len(learned)) for one in further]
     if config.init_mode == "nearest":
@@ -104,12 +111,10 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     sources = _checksums(family, pictures, templates, others)
     sources[checkpoint.FILES] = examples.fingerprint(paths, config)
     return Setup(
-        config,
-        folder,
+        planned,
         family.name,
         data,
         held_out,
-        others,
         initialisation.begin(family, joint_words.together(rows)),
         [_beginning(config, word) for word in words],
         chosen,
