@@ -95,9 +95,6 @@ class LongCatImage(PackedFamily):
         of_picture[:, 1:] += count
         return {"txt_ids": of_text, "img_ids": of_picture}
 
-    def conditions(self, _condition: Condition, _tokens: int) -> dict[str, Any]:
-        return {}
-
     def drawing_options(self, _settings: GenerationSettings, _count: int) -> dict[str, Any]:
         return {"enable_prompt_rewrite": False}
 

@@ -53,9 +53,6 @@ class OvisImage(PackedFamily):
         found["txt_ids"][:, 1:] = torch.arange(text.shape[1], device=text.device)[:, None]
         return found
 
-    def conditions(self, _condition: Condition, _tokens: int) -> dict[str, Any]:
-        return {}
-
     def drawing_options(self, _settings: GenerationSettings, _count: int) -> dict[str, Any]:
         # it refuses encoded negative prompts beside its default, which is an empty text
         return {"negative_prompt": None}

@@ -1,6 +1,5 @@
 """What FLUX.1 and its relatives share: a transformer whose tokens are patches of 2 × 2 latents."""
 
-from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -19,9 +18,9 @@ class PackedFamily(TransformerFamily):
     def latent_channels(self) -> int:
         return int(self.denoiser.config.in_channels) // PATCH**2
 
-    @abstractmethod
-    def conditions(self, condition: Condition, tokens: int) -> dict[str, Any]:
+    def conditions(self, _condition: Condition, _tokens: int) -> dict[str, Any]:
         """What the transformer is told beside text and time, of a picture of so many tokens."""
+        return {}
 
     def places(self, text: Tensor, rows: int, columns: int) -> dict[str, Any]:
         """Where the tokens of a text `[B, L, D]` and of a picture are, as the transformer reads it.

@@ -24,12 +24,9 @@ def in_chat(pipeline: str, *, thinking: bool) -> Reads:
         pipeline: of diffusers.
         thinking: whether it is still to think, or has thought of nothing.
     """
-
-    def reads(tokenizer: Any) -> SequenceReader:
-        template = chat(tokenizer, thinking=thinking)
-        return SequenceReader(tokenizer, most_tokens(pipeline), template)
-
-    return reads
+    return lambda tokenizer: SequenceReader(
+        tokenizer, most_tokens(pipeline), chat(tokenizer, thinking=thinking)
+    )
 
 
 def chat(tokenizer: Any, *, thinking: bool) -> Template:
