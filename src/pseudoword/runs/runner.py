@@ -117,8 +117,7 @@ def finished(config: TrainConfig, *, allow_changes: bool = False) -> Trained | N
         return None
     with locks.lock_folder(folder.path):
         folder.recover()
-        options = Options(allow_changes=allow_changes)
-        return _result(folder, config) if _nothing_left(folder, config, options) else None
+        return _result(folder, config) if _nothing_left(folder, config, allow_changes) else None
 
 
 def _planned(
@@ -152,7 +151,7 @@ def _claim(
         first = len(todo) < at_most
         if first or one.folder.config.exists():
             one.claim()
-        if not options.restart and _nothing_left(one.folder, one.config, options):
+        if not options.restart and _nothing_left(one.folder, one.config, options.allow_changes):
             done[one.folder.path] = _result(one.folder, one.config)
         else:
             todo.append(one)
@@ -249,11 +248,10 @@ def _check_folders(configs: Sequence[TrainConfig]) -> None:
             )
 
 
-def _nothing_left(folder: RunFolder, config: TrainConfig, options: Options) -> bool:
+def _nothing_left(folder: RunFolder, config: TrainConfig, allow_changes: bool) -> bool:
     """Whether the run is finished and not to be extended; reopens it if it is."""
-    if not folder.is_finished(config, allow_changes=options.allow_changes):
-        return False
-    return not folder.reopen(config)
+    finished = folder.is_finished(config, allow_changes=allow_changes)
+    return finished and not folder.reopen(config)
 
 
 def _end_finished(

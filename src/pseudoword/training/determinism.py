@@ -12,8 +12,6 @@ from pseudoword.errors import TrainingError
 from pseudoword.process_wide import ProcessWide
 from pseudoword.text import reason
 
-WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-
 
 @contextmanager
 def repeatable(device: torch.device, wanted: bool = True) -> Iterator[None]:
@@ -42,7 +40,7 @@ def repeatable(device: torch.device, wanted: bool = True) -> Iterator[None]:
 
 @contextmanager
 def _strict_mode() -> Iterator[None]:
-    os.environ.setdefault(WORKSPACE, ":4096:8")  # torch's strict mode asks for it
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # the strict mode asks for it
     strict = torch.are_deterministic_algorithms_enabled()
     lenient = torch.is_deterministic_algorithms_warn_only_enabled()
     utils: Any = torch.utils.deterministic
