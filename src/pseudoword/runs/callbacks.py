@@ -59,10 +59,8 @@ class RunCallbacks:
     @property
     def evaluation_is_due(self) -> bool:
         """Whether the word of this step is to be evaluated."""
-        config, step = self._run.config, self._run.state.step
-        return _is_due(step, config.evaluate_every) or (
-            bool(config.evaluate_every) and step == config.total_steps
-        )
+        every, step = self._run.config.evaluate_every, self._run.state.step
+        return _is_due(step, every) or (bool(every) and step == self._run.config.total_steps)
 
     @property
     def previews_are_due(self) -> bool:

@@ -69,7 +69,7 @@ class TensorBoard:
     def __init__(
         self, folder: Path, _config: TrainConfig, before: Sequence[Mapping[str, float]]
     ) -> None:
-        module = _library("torch.utils.tensorboard", "tensorboard")
+        module = _library("tensorboard")
         again_from = int(before[-1]["step"]) + 1 if before else None
         self._writer: Any = module.SummaryWriter(str(folder / "tensorboard"), purge_step=again_from)
 
@@ -88,7 +88,7 @@ class Hosted:
     """A run in Weights & Biases or trackio, whose libraries have the same interface."""
 
     def __init__(self, library: str, **options: Any) -> None:
-        self._module = _library(library, library)
+        self._module = _library(library)
         self._run: Any = self._module.init(project="pseudoword", resume="allow", **options)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -133,12 +133,12 @@ def check(names: Sequence[str]) -> None:
     """
     for name in names:
         if name != "csv":
-            _library({"tensorboard": "torch.utils.tensorboard"}.get(name, name), name)
+            _library(name)
 
 
-def _library(module: str, name: str) -> Any:
+def _library(name: str) -> Any:
     try:
-        return importlib.import_module(module)
+        return importlib.import_module("torch.utils.tensorboard" if name == "tensorboard" else name)
     except ImportError as error:
         raise SettingsError(
             f"--log {name} needs a package that is not installed: pip install {name}"

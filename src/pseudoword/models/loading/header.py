@@ -25,8 +25,6 @@ from pseudoword.formats.torch_zip import ALLOWED_GLOBALS, Limits, with_parameter
 from pseudoword.process_wide import without_warnings
 from pseudoword.text import reason
 
-Shapes = Mapping[str, tuple[int, ...]]
-
 MOST_TENSORS = 1 << 14
 """In one file; the largest supported models have a few thousand."""
 
@@ -49,7 +47,7 @@ MOST_LEVELS = 3
 class Header:
     """What is known of a checkpoint without reading its weights."""
 
-    shapes: Shapes
+    shapes: Mapping[str, tuple[int, ...]]
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
