@@ -159,9 +159,11 @@ def plan_memory(config: PlanConfig) -> Plan:
     where = shapes_of(device)
     with where, _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
         peaks = _peaks(found, family, side, config)
-        gone = _not_needed_in_training(family, config)
+        gone = {"vae"}
+        if config.output_embedding:
+            gone |= {*encoded_prompts.freed(family, [_rows(family, True)])}
     without_vae = [module for name, module in modules.items() if name != "vae"]
-    in_training = [module for name, module in modules.items() if name not in {"vae", *gone}]
+    in_training = [module for name, module in modules.items() if name not in gone]
     packed = [module for module in without_vae if can_pack(module, device, place.dtype)]
     drawing = sum(packed_nbytes(module, False) for module in packed)
     beside = parts.get("vae", 0) + PROCESS_NBYTES
@@ -214,11 +216,6 @@ def _peaks(found: Detected, family: Family, side: int, config: PlanConfig) -> _P
     )
 
 
-def _not_needed_in_training(family: Family, config: PlanConfig) -> Sequence[str]:
-    """The text encoders that leave memory once all prompts are encoded, if they do."""
-    return encoded_prompts.freed(family, [_rows(family, True)]) if config.output_embedding else ()
-
-
 @contextmanager
 def _counting(what: str) -> Iterator[None]:
     """Turn errors of the arithmetic of shapes into an error that explains them."""
@@ -235,8 +232,17 @@ def _counting(what: str) -> Iterator[None]:
         ) from error
 
 
-def _weights(modules: Sequence[nn.Module], quantize: Quantize) -> tuple[int, int]:
-    """Bytes of the quantised weights, and of the largest one when it is unpacked."""
+def _weights(
+    modules: Sequence[nn.Module], quantize: Quantize, offload: bool = False
+) -> tuple[int, int]:
+    """Bytes of the quantised weights, and of the largest one when it is unpacked.
+
+    With `offload`, of all blocks only the largest is on the device.
+    """
+    if offload:
+        total, extra = _weights(modules, quantize)
+        blocks = [_weights([block], quantize)[0] for one in modules for block in blocks_of(one)]
+        return total - sum(blocks) + max(blocks, default=0), extra
     total = sum(nbytes(module) for module in modules)
     if quantize == "none":
         return total, 0
@@ -259,11 +265,8 @@ def _need(
     *,
     offload: bool = False,
 ) -> Need:
-    """What training needs with `modules`; those of them that are `packed` are twice in memory.
-
-    With `offload`, of all blocks only the largest is on the device.
-    """
-    weights, extra = (_weights_but_blocks if offload else _weights)(modules, quantize)
+    """What training needs with `modules`; those of them that are `packed` are twice in memory."""
+    weights, extra = _weights(modules, quantize, offload)
     if quantize == "none":
         weights += sum(packed_nbytes(module) for module in modules if module in packed)
     return Need(
@@ -273,13 +276,6 @@ def _need(
         step_nbytes=step + extra,
         nbytes=weights + step + extra + PROCESS_NBYTES,
     )
-
-
-def _weights_but_blocks(modules: Sequence[nn.Module], quantize: Quantize) -> tuple[int, int]:
-    """As `_weights`, but of all blocks only the largest."""
-    total, extra = _weights(modules, quantize)
-    blocks = [_weights([block], quantize)[0] for one in modules for block in blocks_of(one)]
-    return total - sum(blocks) + max(blocks, default=0), extra
 
 
 def _picture(
@@ -300,7 +296,7 @@ def _picture(
         beside: bytes of the VAE, and of the process itself.
         peaks: what lives beside weights.
     """
-    weights, extra = (_weights_but_blocks if offload else _weights)(modules, quantize)
+    weights, extra = _weights(modules, quantize, offload)
     if quantize == "none" and not offload:
         extra = packed
     return PictureNeed(

@@ -3,7 +3,7 @@
 from pseudoword.config import PlanConfig, TrainConfig
 from pseudoword.models.compute.device_memory import room_nbytes
 from pseudoword.models.family import Family
-from pseudoword.training.memory_plan import Need, plan_memory
+from pseudoword.training.memory_plan import plan_memory
 
 MOST = 16
 """More words at once hardly shorten the step of each (`benchmarks/pack.py`)."""
@@ -28,10 +28,6 @@ def words_at_once(family: Family, config: TrainConfig, side_px: int) -> int:
         return MOST
     plan = plan_memory(PlanConfig.of(config, resolution=side_px))
     need = plan.need(config.quantize, config.gradient_checkpointing, offload=config.offload)
-    return _words_in(SHARE * have, need)
-
-
-def _words_in(nbytes: float, need: Need) -> int:
-    """How many words fit; what a step needs grows with its samples, and weights do not."""
-    room = nbytes - (need.nbytes - need.step_nbytes)
+    # what a step needs grows with its samples, and weights do not
+    room = SHARE * have - (need.nbytes - need.step_nbytes)
     return int(min(max(room // max(need.step_nbytes, 1), 1), MOST))
