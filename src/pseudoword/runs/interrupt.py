@@ -4,7 +4,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from types import FrameType
 from typing import Self
 
@@ -17,31 +16,27 @@ BREAK = getattr(signal, "SIGBREAK", None)
 STOPPING = "stopping after this step; do it again to stop at once"
 
 
-class StoppedAtOnce(KeyboardInterrupt):
-    """A second signal stopped the run in the middle of something: what was saved before is kept."""
+class _Stopped(KeyboardInterrupt):
+    """A run that was stopped; `exit_code` is that of a process which the signal has ended."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signum
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For pickle, as of `Interrupted`."""
+        """For pickle, with which a pool of processes hands errors on."""
         return type(self), (str(self), self.exit_code - 128), self.__dict__
 
 
-class Interrupted(KeyboardInterrupt):
+class StoppedAtOnce(_Stopped):
+    """A second signal stopped the run in the middle of something: what was saved before is kept."""
+
+
+class Interrupted(_Stopped):
     """The run was stopped by a signal, or because it was asked to, after its state was saved."""
 
-    def __init__(self, message: str, signum: int, *, requested: bool = False) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + signum
-        self.requested = requested
-        """whether no signal came, but each word that was stopped was asked to (`requests`)"""
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """For pickle, with which a pool of processes hands errors on."""
-        made = partial(type(self), requested=self.requested)
-        return made, (str(self), self.exit_code - 128), self.__dict__
+    requested = False
+    """whether no signal came, but each word that was stopped was asked to (`requests`)"""
 
 
 def stopped(
@@ -61,7 +56,9 @@ def stopped(
     where = f"Saved {places}. " if places else ""
     how = "stopped, as stop.request in the run's folder asked" if requested else "stopped"
     message = f"{how}. {where}Run the same command again to go on."
-    return Interrupted(message, signum, requested=requested)
+    interrupted = Interrupted(message, signum)
+    interrupted.requested = requested
+    return interrupted
 
 
 def stopped_at_once(kept: Iterable[str], signum: int) -> StoppedAtOnce:
