@@ -17,11 +17,7 @@ from pseudoword.errors import PromptError, SettingsError
 from pseudoword.formats.sources import NamedConcept
 from pseudoword.methods import METHODS
 from pseudoword.models import base_model
-from pseudoword.models.compatibility import (
-    check_compatible,
-    check_vector_count,
-    remarks,
-)
+from pseudoword.models.compatibility import check_compatible, check_vector_count, remarks
 from pseudoword.models.family import Family
 from pseudoword.placeholders import pack_placeholder
 from pseudoword.runs import previews

@@ -8,10 +8,7 @@ import math
 
 from torch import Tensor
 
-from pseudoword.models.families.transformer import (
-    TransformerFamily,
-    without_padding,
-)
+from pseudoword.models.families.transformer import TransformerFamily, without_padding
 from pseudoword.models.family import Condition
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.reading.injection import Words

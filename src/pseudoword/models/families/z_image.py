@@ -12,10 +12,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.models.drawing_defaults import UsualDrawing
-from pseudoword.models.families.transformer import (
-    PLANNED_TOKENS,
-    TransformerFamily,
-)
+from pseudoword.models.families.transformer import PLANNED_TOKENS, TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.reading.language_model import up_to
