@@ -23,7 +23,7 @@ from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.rates import Rates
 from pseudoword.data import captions, examples, latents, picture_files
 from pseudoword.files import without_checksum
-from pseudoword.methods import Context, Rows
+from pseudoword.methods import Rows
 from pseudoword.models import base_model
 from pseudoword.models.detection import detect
 from pseudoword.models.family import Family
@@ -173,7 +173,7 @@ def train_state(
 
 def asked(m: TrainState) -> Rows:
     """The rows of a concept in a step, attached to the graph."""
-    return m.method.rows(Context(m.step, torch.zeros(m.hyper.batch, dtype=torch.int64)))
+    return m.method.rows(m.step)
 
 
 class Snapshot:

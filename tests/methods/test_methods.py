@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pseudoword import methods
 from pseudoword.config.method import MethodSettings
-from pseudoword.methods import Context, Initialisation, Method, Rows
+from pseudoword.methods import Initialisation, Method, Rows
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.training import batches, loop, loss
@@ -38,8 +38,8 @@ class Computed(Method):
     def parameters(self) -> list[nn.Parameter]:
         return list(self.mixtures.values())
 
-    def rows(self, context: Context) -> Rows:
-        self.steps.append(context.step)
+    def rows(self, step: int) -> Rows:
+        self.steps.append(step)
         return self.made()
 
     def made(self) -> dict[str, Tensor]:

@@ -9,12 +9,10 @@ from support import asked, learn, train_state
 
 import pseudoword
 from pseudoword.concept import Concept
-from pseudoword.methods import METHODS, Context, Rows
+from pseudoword.methods import METHODS, Rows
 from pseudoword.models.family import Family
 from pseudoword.training import loop, nested_rows
 from pseudoword.training.state import TrainState
-
-ANY_T = Context(0, torch.zeros(2, dtype=torch.int64))
 
 
 def draw(base: Path, concept: Concept, **settings: Any) -> bytes:
@@ -27,7 +25,7 @@ def counts(state: TrainState, steps: int) -> list[int]:
     found = []
     for step in range(steps):
         state.step = step
-        found.append(max(map(len, nested_rows.rows(state, ANY_T).values())))
+        found.append(max(map(len, nested_rows.rows(state).values())))
     state.step = 0
     return found
 
@@ -45,7 +43,7 @@ def test_a_share_of_the_steps_has_the_first_rows_only(family: Family, pictures: 
     first = found.index(1)
     state.step = first
     torch.testing.assert_close(
-        nested_rows.rows(state, ANY_T)["clip_l"], asked(state)["clip_l"][:1], rtol=0, atol=0
+        nested_rows.rows(state)["clip_l"], asked(state)["clip_l"][:1], rtol=0, atol=0
     )
 
 
@@ -59,8 +57,8 @@ def test_a_row_that_is_left_out_has_no_gradient(
     assert count < 3, "the first step of this seed leaves rows out"
     make, made = state.method.rows, []
 
-    def watched(context: Context) -> Rows:
-        made.append(make(context))
+    def watched(step: int) -> Rows:
+        made.append(make(step))
         for rows in made[-1].values():
             rows.retain_grad()
         return made[-1]

@@ -6,7 +6,6 @@ A method never knows a model: what it may know of one is in `Initialisation`.
 from collections.abc import Mapping
 
 from pseudoword.config.method import MethodSettings
-from pseudoword.methods.base import Context as Context
 from pseudoword.methods.base import Initialisation as Initialisation
 from pseudoword.methods.base import Method as Method
 from pseudoword.methods.base import Rows as Rows

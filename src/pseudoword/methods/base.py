@@ -49,16 +49,6 @@ class Initialisation:
         )
 
 
-@dataclass(frozen=True)
-class Context:
-    """What rows are asked for: the samples of one word in a batch."""
-
-    step: int
-    """counted from 0"""
-    t: Tensor
-    """[B] their timesteps"""
-
-
 class Method(ABC):
     """How a word's rows come to be, from what an optimiser changes."""
 
@@ -92,8 +82,8 @@ class Method(ABC):
         return False
 
     @abstractmethod
-    def rows(self, context: Context) -> Rows:
-        """The rows that the text encoders read for these samples, attached to the graph.
+    def rows(self, step: int) -> Rows:
+        """The rows that the text encoders read in that step, counted from 0, attached to the graph.
 
         They are the same for all samples, whatever their timesteps.
         """

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from pseudoword.config.method import MethodSettings
 from pseudoword.methods import norms
-from pseudoword.methods.base import Context, Initialisation, Method, Rows
+from pseudoword.methods.base import Initialisation, Method, Rows
 
 
 class Classic(Method):
@@ -33,7 +33,7 @@ class Classic(Method):
         """
         return list(self._parameters.values())
 
-    def rows(self, _context: Context) -> Rows:
+    def rows(self, _step: int) -> Rows:
         return {key: _scaled(p, self._scales[key]) for key, p in self._parameters.items()}
 
     def word(self) -> dict[str, Tensor]:

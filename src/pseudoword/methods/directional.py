@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from pseudoword.config.method import MethodSettings
 from pseudoword.methods import norms
-from pseudoword.methods.base import Context, Initialisation, Method, Rows
+from pseudoword.methods.base import Initialisation, Method, Rows
 
 
 class SphericalDescent(torch.optim.Optimizer):
@@ -63,7 +63,7 @@ class Directional(Method):
         """One parameter `[n, width]` per text encoder."""
         return list(self._directions.values())
 
-    def rows(self, _context: Context) -> Rows:
+    def rows(self, _step: int) -> Rows:
         return {key: self._lengths[key] * v for key, v in self._directions.items()}
 
     def word(self) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from pseudoword.errors import ConceptError
 from pseudoword.formats import layered_rows
 from pseudoword.formats.keys import base_encoder, of_layer
 from pseudoword.methods import norms
-from pseudoword.methods.base import Context, Initialisation, Method, Rows
+from pseudoword.methods.base import Initialisation, Method, Rows
 
 
 class Layered(Method):
@@ -59,8 +59,8 @@ class Layered(Method):
     def reads_layers(self, step: int) -> bool:
         return step % 2 == 0
 
-    def rows(self, context: Context) -> Rows:
-        return self._each() if self.reads_layers(context.step) else self._all()
+    def rows(self, step: int) -> Rows:
+        return self._each() if self.reads_layers(step) else self._all()
 
     def word(self) -> dict[str, Tensor]:
         rows = self._all() | self._each()

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from pseudoword.formats.keys import is_layered
-from pseudoword.methods import Context
 from pseudoword.models.family import Family
 from pseudoword.models.reading.injection import Words, rows_of
 from pseudoword.models.reading.prompts import Tokenized
@@ -39,7 +38,6 @@ THINGS = (
 def add_gradients(
     family: Family,
     states: Sequence[TrainState],
-    contexts: Sequence[Context],
     batch: Batch,
     scale: float,
     part: int,
@@ -49,7 +47,6 @@ def add_gradients(
     Args:
         family: the base model.
         states: the K concepts of a batch; those whose settings do not ask for it are left out.
-        contexts: what their rows are asked for with.
         batch: theirs.
         scale: what the gradient is multiplied by.
         part: which batch of the step it is, counted from 0.
@@ -61,7 +58,7 @@ def add_gradients(
     texts, words, initial, weights = [], {**batch.others}, {**batch.others}, []
     for k in keeping:
         state = states[k]
-        own = joint_words.placed(k, state.method.rows(contexts[k]))
+        own = joint_words.placed(k, state.method.rows(state.step))
         texts += prompts(state, [*own], batch.prompts[k * count : (k + 1) * count], part)
         words |= own
         initial |= joint_words.placed(k, state.data.initial)

@@ -21,7 +21,7 @@ from pseudoword.config import PlanConfig, Quantize
 from pseudoword.config.method import MethodName, MethodSettings
 from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.formats.keys import OUTPUT_SUFFIX
-from pseudoword.methods import Context, Initialisation
+from pseudoword.methods import Initialisation
 from pseudoword.models import base_model, detection
 from pseudoword.models.compute.block_offload import blocks_of
 from pseudoword.models.compute.frozen_layers import can_pack, packed_nbytes
@@ -326,7 +326,7 @@ def _step(
     if after:
         encoded_prompts.keep(family, [PromptsOfWord(rows, sample.prompts)])
     with count_peak() as peak:
-        word = learned.rows(Context(0, sample.t))
+        word = learned.rows(0)
         loss.losses(family, [word], sample).sum().backward()
         return peak()
 

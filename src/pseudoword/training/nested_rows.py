@@ -8,17 +8,17 @@ one file serves crowded prompts with its first row, and shows the best likeness 
 import torch
 
 from pseudoword.config.method import MethodSettings
-from pseudoword.methods import Context, Rows
+from pseudoword.methods import Rows
 from pseudoword.rng import generator
 from pseudoword.training.state import TrainState
 
 
-def rows(state: TrainState, context: Context) -> Rows:
+def rows(state: TrainState) -> Rows:
     """The rows that a concept's prompts have in its next step, attached to the graph.
 
     How many is a function of (seed, token, step).
     """
-    every = state.method.rows(context)
+    every = state.method.rows(state.step)
     if not state.hyper.nested:
         return every
     source = generator(state.hyper.seed, state.data.key, state.step, "nested")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pseudoword.methods import Context, norms
+from pseudoword.methods import norms
 from pseudoword.models.compute.transfers import sent
 from pseudoword.models.family import Family
 from pseudoword.training import context_keeping as keeping
@@ -90,11 +90,9 @@ def _gradients(family: Family, states: Sequence[TrainState], scale: float) -> li
     for part, which, batch in batches(family, data, steps, layered):
         own = [states[k] for k in which]
         at_which = sent(torch.tensor(which), family.device)
-        each_t = batch.t.view(len(own), -1)
-        contexts = [Context(state.step, t) for state, t in zip(own, each_t, strict=True)]
-        keeping.add_gradients(family, own, contexts, batch, scale, part)
-        rows = [nested_rows.rows(state, at) for state, at in zip(own, contexts, strict=True)]
-        losses = loss.losses(family, rows, batch, denoise) / accumulate[at_which]
+        keeping.add_gradients(family, own, batch, scale, part)
+        words = [nested_rows.rows(state) for state in own]
+        losses = loss.losses(family, words, batch, denoise) / accumulate[at_which]
         (torch.where(losses.isfinite(), losses, 0.0).sum() * scale).backward()
         total[at_which] += losses.detach()
     readings = _clipped(states, total, scale)
