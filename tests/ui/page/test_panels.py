@@ -34,7 +34,7 @@ from pseudoword.ui.page.picture_editor import (
 from pseudoword.ui.page.picture_panel import PicturePanel
 from pseudoword.ui.page.picture_view import view
 from pseudoword.ui.page.teach import OPTIMISERS, as_example, settings_of
-from pseudoword.ui.page.training_panel import asked_of, curve_rows, progress, to_show
+from pseudoword.ui.page.training_panel import asked_of, curve_rows, listed, progress, to_show
 from pseudoword.ui.page.uploads import add_files
 from pseudoword.ui.pictures import Picture, by_name
 from pseudoword.ui.run_logs import Curves
@@ -258,6 +258,11 @@ def test_the_training_that_runs_is_shown_unless_another_is_chosen() -> None:
     assert to_show([done, waits], "") is waits
     assert to_show([done], "gone") is done
     assert to_show([], "") is None
+
+
+def test_of_many_trainings_the_latest_is_listed_first() -> None:
+    found = listed([job("a", "done"), job("b", "running"), job("c", "queued")])
+    assert [id_ for _, id_ in found] == ["c", "b", "a"]
 
 
 def test_progress_is_told_to_eyes_and_to_screen_readers() -> None:

@@ -169,7 +169,7 @@ class TrainingPanel:
             elem_id="curves",
         )
         self.queue = gr.Radio(
-            [], label="All trainings, in their order", visible=False, elem_id="queue"
+            [], label="All trainings, the latest first", visible=False, elem_id="queue"
         )
 
     def connect(self, opened: Any) -> None:
@@ -290,6 +290,11 @@ def _plot(curves: Curves) -> Any:
     return gr.update(visible="hidden")  # Gradio's plot fails where it is taken out of the page
 
 
+def listed(jobs: Sequence[Job]) -> list[tuple[str, str]]:
+    """What the list says of each training, and its id; the latest first."""
+    return [(f"{job.called} {STATES[job.state]}", job.id) for job in reversed(jobs)]
+
+
 def _queue(jobs: Sequence[Job], job: Job | None) -> Any:
-    listed = [(f"{one.called} {STATES[one.state]}", one.id) for one in jobs]
-    return gr.update(choices=listed, value=job.id if job else None, visible=len(jobs) > 1)
+    value = job.id if job else None
+    return gr.update(choices=listed(jobs), value=value, visible=len(jobs) > 1)
