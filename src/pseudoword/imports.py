@@ -220,6 +220,10 @@ class NothingCompiled(Later):
     def graph_break(self) -> None:
         """Nothing: there is no graph."""
 
+    def is_compiling(self) -> bool:
+        """False."""
+        return False
+
 
 class _PartsOfCompiler(MetaPathFinder, Loader):
     """Imports the compiler before any part of it not in `ALONE`, as without `NothingCompiled`."""

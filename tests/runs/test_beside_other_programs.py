@@ -18,6 +18,11 @@ from pseudoword.models.loading.loaders import using_loaders
 from pseudoword.runs.finish import Trained
 
 
+@pytest.fixture(autouse=True)
+def _share() -> None:
+    """Nothing: runs in several threads have a model each."""
+
+
 @contextmanager
 def default_precision(dtype: torch.dtype) -> Iterator[None]:
     before = torch.get_default_dtype()
