@@ -34,7 +34,7 @@ class GenerationSettings:
     sampler_steps: int
     width: int
     height: int
-    scheduler: str | None = None
+    scheduler: str | None
     """one of diffusers' schedulers by name; by default the model's own"""
 
 

@@ -77,11 +77,7 @@ class RunCallbacks:
             self._log(0, self._evaluated(evaluation))
 
     def on_step(
-        self,
-        metrics: StepMetrics,
-        seconds: float,
-        evaluation: EvaluationLoss | None,
-        words: int = 1,
+        self, metrics: StepMetrics, seconds: float, evaluation: EvaluationLoss | None, words: int
     ) -> None:
         """Log the step, which so many `words` took together; stop if the loss has settled."""
         run, step = self._run, self._run.state.step

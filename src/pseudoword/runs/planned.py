@@ -42,7 +42,7 @@ class PlannedRun:
     """the pictures"""
     templates: Sequence[str]
     progress: Progress
-    others: Sequence[NamedConcept] = ()
+    others: Sequence[NamedConcept]
     """other words that its prompts may have in them"""
     lock: ExitStack = field(default_factory=ExitStack)
     """unlocks the folder"""

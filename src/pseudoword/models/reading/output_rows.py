@@ -20,7 +20,7 @@ class OutputRows:
 
     rows: Tensor
     """[n, width]"""
-    read: Tensor | None = None
+    read: Tensor | None
     """[n, width] what the encoder reads instead; None for zeros"""
 
     def __len__(self) -> int:

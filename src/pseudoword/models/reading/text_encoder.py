@@ -38,16 +38,16 @@ class Encoded:
     """gives a part by its name, `[B·n, …]`; of hidden states, that with the number `layer`"""
     tokens: Tokenized
     """what it read, on its device"""
+    used: Positions | None
+    """the positions that are the text, if others are a template's"""
+    replacement: Replacement | None
+    """the rows that replace states"""
+    watch: Callable[[Tensor], None] | None
+    """is given the states at the words' positions, `[R, D]`, before any are replaced; without
+    numbers, all states"""
     chunks: int = 1
     """`n`"""
     restore_mean: bool = True
-    used: Positions | None = None
-    """the positions that are the text, if others are a template's"""
-    replacement: Replacement | None = None
-    """the rows that replace states"""
-    watch: Callable[[Tensor], None] | None = None
-    """is given the states at the words' positions, `[R, D]`, before any are replaced; without
-    numbers, all states"""
 
     def text(self, states: Tensor) -> Tensor:
         """Hidden states `[B·n, L, D]` of the output, as the denoiser reads them: `[B, n·L, D]`.
@@ -209,9 +209,7 @@ class TextEncoder:
                 tokens = tokens.per_layer(*stacked.shape[:2])
                 stacked = stacked.flatten(0, 1)
             part = partial(part_of, self._run(tokens, stacked if read else None, options))
-        encoded = Encoded(
-            part, tokens, used=self.reader.used, replacement=replaced, watch=self.watch
-        )
+        encoded = Encoded(part, tokens, self.reader.used, replaced, self.watch)
         if isinstance(prompts, ChunkedPrompts):
             return replace(encoded, chunks=prompts.chunks, restore_mean=prompts.restore_mean)
         return encoded
