@@ -110,9 +110,8 @@ class UNetFamily(LatentFamily):
     def predict(
         self, noisy: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
     ) -> Tensor:
-        if (
-            noisy.shape[1] < self.channels_read
-        ):  # the check of the parts has them all, without a VAE
+        # The check of the parts gives all channels: there is no VAE for the mask's yet.
+        if noisy.shape[1] < self.channels_read:
             mask, blank = self._full_mask(noisy)
             noisy = torch.cat([noisy, mask, blank], dim=1)
         with self.reading(condition):
