@@ -194,7 +194,9 @@ class Poisoned(StableDiffusion):
 
 
 def poisoned(family: StableDiffusion) -> Poisoned:
-    return Poisoned(family.source, family.placement)
+    made = Poisoned(family.source, family.placement)
+    made.calls = 0  # but for that of the check of its parts
+    return made
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_word(
