@@ -22,12 +22,10 @@ from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.rates import Rates
 from pseudoword.data import captions, examples, latents, picture_files
-from pseudoword.files import without_checksum
 from pseudoword.methods import Rows
 from pseudoword.models import base_model
 from pseudoword.models.detection import detect
 from pseudoword.models.family import Family
-from pseudoword.outputs import RECORD
 from pseudoword.progress import Silent
 from pseudoword.runs.finish import Trained
 from pseudoword.training.batches import TrainingData
@@ -126,13 +124,6 @@ class Notes(Silent):
 
 def everything(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def as_older(out: Path) -> None:
-    """Turn a run into one of an older version: no record, and checkpoints without a checksum."""
-    (out / RECORD).unlink()
-    for path in out.glob("*-*.pt"):
-        path.write_bytes(without_checksum(path.read_bytes()) or b"")
 
 
 PLAIN: Mapping[str, Any] = MappingProxyType(

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from support import as_older, everything, learn, run
+from support import everything, learn, run
 from word_files import write_word
 
 from pseudoword import api, formats, outputs
@@ -302,20 +302,18 @@ def test_changed_files_in_a_run_s_folder_are_replaced_only_when_asked(
     assert (out / "loss.png").read_bytes() != PRECIOUS
 
 
-def test_a_run_of_an_older_version_resumes(base: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_run_without_its_record_is_refused_and_stays(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
     out = learn(base, pictures, tmp_path / "run").folder
-    as_older(out)
-    (stray := out / ".checkpoint-2.pt.a1b2_c3d").touch()
-    extended = learn(base, pictures, out, extend=2)
-    whole = learn(base, pictures, tmp_path / "whole", extend=2)
-    assert formats.read(out).vectors["clip_l"].equal(whole.concept.vectors["clip_l"])
-    assert extended.seconds > 0
-    assert not stray.exists()
-    as_older(out)
-    Outputs(out, "evaluate").write("evaluation.json", b"{}")  # by a newer version
-    assert learn(base, pictures, out, extend=2).seconds == 0
-    learn(base, pictures, out, restart=True)
-    assert not (out / "finished-4.pt").exists()
+    (out / RECORD).unlink()
+    before = everything(out)
+    for more in ({"extend": 1}, {"restart": True}):
+        with pytest.raises(RunFolderError, match=r"config\.toml.* would be replaced.*--overwrite"):
+            learn(base, pictures, out, **more)
+    assert everything(out) == before
+    learn(base, pictures, out, overwrite=True)
+    assert Outputs(out, "train").foreign(["config.toml", "concept.safetensors"]) == []
 
 
 @pytest.mark.usefixtures("nothing_heavy")

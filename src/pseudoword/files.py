@@ -42,12 +42,6 @@ _TEMPORARY = re.compile(r"\.pseudoword-([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}\.tmp")
 """The name of a file while it is being written: machine, process, random letters. Its length does
 not depend on the final name, so the final name may be as long as a folder allows."""
 
-_OLDER_TEMPORARY = re.compile(
-    r"\.((checkpoint|finished)-\d+\.pt|(concept|best|step-\d+)\.safetensors|config\.toml|log\.jsonl"
-    r"|(loss|rate|filmstrip|step-\d+-\d+)\.png|(chosen|changes)\.json|\.holder\.json)\.[a-z0-9_]{8}"
-)
-"""The names that older versions used for the files of a run while they were being written."""
-
 _ABANDONED_S, _ABANDONED_IN_OURS_S = 3600, 60
 """An unfinished file that is older than this is removed: in any folder, and in a locked one."""
 
@@ -237,22 +231,17 @@ def remove_abandoned(folder: Path, *, ours: bool = False, shared: bool = False) 
 
     Args:
         folder: to clean up; the folders in it are not.
-        ours: whether it is a run's folder that we have locked. Then unfinished files of older
-            versions are removed, too.
+        ours: whether it is a run's folder that we have locked.
         shared: whether processes write there that we may not see, as those of another container
             with this host's name. Then files of the last minute stay.
     """
     with contextlib.suppress(OSError):
         named = [(entry, _TEMPORARY.fullmatch(entry.name)) for entry in os.scandir(folder)]
-        found = [
-            (entry, match)
-            for entry, match in named
-            if match or (ours and _OLDER_TEMPORARY.fullmatch(entry.name))
-        ]
+        found = [(entry, match) for entry, match in named if match]
         now = _time_in(folder) if found else 0.0
         for entry, match in found:
             with contextlib.suppress(OSError):  # of one that is whole or gone meanwhile
-                if match is None or not _being_written(match, now, entry, ours, shared):
+                if not _being_written(match, now, entry, ours, shared):
                     os.unlink(entry.path)
 
 
@@ -329,16 +318,9 @@ def unfit_for_windows(parts: Iterable[str]) -> str:
 
 
 def cache_folder() -> Path:
-    """The cache folder: `$PSEUDOWORD_CACHE`, or else the user's cache folder.
-
-    Earlier versions used `~/.cache` on every system. If there is a cache, it is still used.
-    """
+    """The cache folder: `$PSEUDOWORD_CACHE`, or else the user's cache folder."""
     chosen = os.environ.get("PSEUDOWORD_CACHE")
-    if chosen:
-        return Path(chosen)
-    usual = platformdirs.user_cache_path("pseudoword", appauthor=False)
-    earlier = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pseudoword"
-    return earlier if earlier.is_dir() and not usual.is_dir() else usual
+    return Path(chosen) if chosen else platformdirs.user_cache_path("pseudoword", appauthor=False)
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -220,16 +220,6 @@ class Outputs:
             remove(self.folder / name)
             self._note(name, gone=True)
 
-    def adopt(self, names: Iterable[str]) -> None:
-        """Record existing files as ours."""
-        for name in names:
-            if (self.folder / name).is_file():
-                self._note(name, sha256=_digest(self.folder / name))
-
-    def has_written(self) -> bool:
-        """Whether the record has any line of this maker."""
-        return any(True for _ in self._lines())
-
     def recorded(self) -> list[str]:
         """The names in our record, even if the files were changed or removed since."""
         return list(self._read())

@@ -438,7 +438,7 @@ def test_folders_of_killed_workers_are_removed_and_those_in_use_are_not(
     with locks.lock_folder(abandoned / "inside"):
         (abandoned / locks.LOCK).touch()
     other = tmp_path / f"{scratch.PREFIX}other"
-    other.mkdir()  # no lock: of an older version
+    other.mkdir()  # no lock: it is somebody else's
     with scratch.folder() as first:
         with scratch.folder() as second:
             assert sorted(tmp_path.iterdir()) == sorted([first, second, other])

@@ -74,28 +74,20 @@ def test_a_checkpoint_with_a_flipped_bit_is_refused(
     assert not untouched.word()["clip_l"].equal(before)
 
 
-def test_a_damaged_checkpoint_of_an_older_version_is_refused(
+def test_a_checkpoint_without_its_checksum_is_refused(
     saved: Path, fresh: Callable[[], TrainState]
 ) -> None:
-    checkpoint.load(saved.parent, right := fresh(), SAVED, {})
-    whole, source = without_checksum(saved.read_bytes()) or b"", random.Random(0)
-    refused = 0
-    for _ in range(100):
-        saved.write_bytes(flipped(whole, source))
-        one = fresh()
-        try:
-            checkpoint.load(saved.parent, one, SAVED, {})
-        except RunFolderError:
-            refused += 1
-        else:
-            assert one.word()["clip_l"].equal(right.word()["clip_l"])
-    assert refused > 50
+    saved.write_bytes(without_checksum(saved.read_bytes()) or b"")
+    with pytest.raises(RunFolderError, match=r"is damaged \(its checksum is wrong\)"):
+        checkpoint.load(saved.parent, fresh(), SAVED, {})
 
 
 @pytest.mark.parametrize(
     "change",
     [
         lambda stored: stored.pop("found"),
+        lambda stored: stored.pop("method"),
+        lambda stored: stored.pop("optimiser_options"),
         lambda stored: stored.update(parameters=5),
         lambda stored: stored.update(found=[(1,)]),
         lambda stored: stored.update(optimiser=None),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from support import as_older, everything, learn
+from support import everything, learn
 
 from pseudoword import train
 from pseudoword.config import TrainConfig
@@ -91,18 +91,18 @@ def begun(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
         return pictures, learn(base, pictures, tmp / "run", steps=1).folder
 
 
-@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("ours", [True, False])
 @pytest.mark.parametrize(("name", "text"), ODD)
 def test_files_with_other_contents_are_explained_in_one_sentence(
-    name: str, text: bytes, recorded: bool, begun: tuple[Path, Path], tmp_path: Path
+    name: str, text: bytes, ours: bool, begun: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, whole = begun
     out = Path(shutil.copytree(whole, tmp_path / "run"))
-    if not recorded:
-        as_older(out)
     (out / name).write_bytes(text + b"\n")
-    before = everything(out)
     folder = RunFolder(out)
+    if ours:
+        folder.files.register(name)
+    before = everything(out)
     config = TrainConfig.gather(whole / "config.toml", extend=1, out=out)
     with pytest.raises(PseudowordError) as notes:  # noqa: PT012 as `learn` goes through them
         folder.check(config)

@@ -23,7 +23,7 @@ SIDE_BY_SIDE = 60
 TERM_WIDTH = 26
 """The most columns of a term; a longer one has a line of its own."""
 
-OTHER_NAMES = "Names elsewhere and formerly"
+OTHER_NAMES = "Names elsewhere"
 """The group of options that are other names of options."""
 
 HELP_ALL = "help_all"

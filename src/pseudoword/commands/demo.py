@@ -19,7 +19,6 @@ from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress
 from pseudoword.report import grids, html, picture_output
 from pseudoword.runs.finish import Trained
-from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import learn
 
@@ -63,10 +62,7 @@ class Demo:
 
 def learn_demo(out: Path, progress: Progress, *, restart: bool, overwrite: bool) -> Demo:
     """Learn, draw, compare and report; the public `demo`."""
-    outputs, folder = Outputs(out, "demo"), RunFolder(out)
-    if folder.is_from_older_version():
-        folder.recover()
-        outputs.adopt((SHEET, PAGE))
+    outputs = Outputs(out, "demo")
     outputs.check((SHEET, PAGE), overwrite=overwrite)
     config = TrainConfig.check(
         pictures=(EXAMPLE_PICTURES,),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pseudoword import lookup
 from pseudoword.config.fields import OFTEN, Name, Place
-from pseudoword.config.other_trainers.aliases import Alias, Formerly, Synonyms
+from pseudoword.config.other_trainers.aliases import Alias, Synonyms
 from pseudoword.config.settings import Settings
 from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId
@@ -57,7 +57,7 @@ class BaseChoice(Settings):
     """For a base model in one file: a folder in diffusers' layout, or a hub id, with its configs
     and tokenizers; for one with a transformer also with all of its other parts."""
 
-    prediction_type: Annotated[Prediction, Formerly("prediction")] = "auto"
+    prediction_type: Prediction = "auto"
     """What the model predicts. auto is what its files say."""
 
     clip_skip: Annotated[int, Field(ge=1, le=12)] = 1

@@ -20,7 +20,7 @@ from pseudoword.config.fields import (
     Samples,
     Seed,
 )
-from pseudoword.config.other_trainers.aliases import Alias, Formerly
+from pseudoword.config.other_trainers.aliases import Alias
 from pseudoword.config.variants import Compared, Variant, parse_variant
 from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
@@ -58,7 +58,7 @@ class BenchConfig(BaseChoice):
     pack: Annotated[Samples, OFTEN] = 8
     """Number of words that are learned at once."""
 
-    similarity_model: Annotated[Place | None, Formerly("judge")] = None
+    similarity_model: Place | None = None
     """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled one."""
 
     seed: Seed = 0
@@ -125,7 +125,7 @@ class EvaluateConfig(BaseChoice):
     """Denoising steps per picture. The default is 25, or fewer for a model that is distilled to
     few steps."""
 
-    similarity_model: Annotated[Place | None, OFTEN, Formerly("judge")] = None
+    similarity_model: Annotated[Place | None, OFTEN] = None
     """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled one, which knows
     the bundled base model's world only."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import field_validator
 
 from pseudoword.config.fields import OFTEN, Every, Steps
-from pseudoword.config.other_trainers.aliases import Alias, Formerly
+from pseudoword.config.other_trainers.aliases import Alias
 from pseudoword.config.prompt_lines import Preview, lines_of, parse
 from pseudoword.config.schedulers import check_known
 from pseudoword.config.settings import Idle, Settings
@@ -45,7 +45,7 @@ class CallbackSettings(Settings):
     """Number of steps from one preview to the next; 0 is at the end only. A filmstrip shows them
     all."""
 
-    embedding_in_preview: Annotated[bool, Formerly("word_in_preview")] = True
+    embedding_in_preview: bool = True
     """Store the word in the preview files, so that each can be used as an embedding."""
 
     save_every: Annotated[Every, Alias("save_steps", "save_every_n_steps")] = 0

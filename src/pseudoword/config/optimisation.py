@@ -18,7 +18,7 @@ from pseudoword.config.fields import (
 )
 from pseudoword.config.method import MethodSettings
 from pseudoword.config.optimiser_options import Option, by_usual_name, check_installed
-from pseudoword.config.other_trainers.aliases import Alias, Formerly, Synonyms
+from pseudoword.config.other_trainers.aliases import Alias, Synonyms
 from pseudoword.config.rates import LearningRate, Rates
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
@@ -178,9 +178,7 @@ class ObjectiveSettings(Settings):
     idle: ClassVar = {"huber_delta": Idle("without --loss huber", lambda s: s.loss != "huber")}
 
     latent_sampling: Annotated[
-        Literal["random", "deterministic", "once"],
-        Alias("latent_sampling_method"),
-        Formerly("latents"),
+        Literal["random", "deterministic", "once"], Alias("latent_sampling_method")
     ] = "random"
     """How latents come from the VAE's distribution: drawn at every step (random), its mean
     (deterministic), or drawn once."""
@@ -191,10 +189,9 @@ class ObjectiveSettings(Settings):
     max_timestep: Annotated[int | None, Field(ge=1, le=MOST_STEPS)] = None
     """Train at timesteps below this one; by default, all timesteps of the model."""
 
-    timestep_sampling: Annotated[
-        Literal["uniform", "stratified", "logit-normal", "mode", "importance"],
-        Formerly("timestep_spread"),
-    ] = "importance"
+    timestep_sampling: Literal["uniform", "stratified", "logit-normal", "mode", "importance"] = (
+        "importance"
+    )
     """How timesteps are drawn: uniform; evenly spread within each step (stratified); mostly the
     middle ones (logit-normal); more of these than of others (mode); or in proportion to their
     gradient, with weights that make up for it (importance)."""
@@ -209,9 +206,7 @@ class ObjectiveSettings(Settings):
     """Gamma of min-SNR weighting, which makes samples with little noise count less. 5 is usual; 0
     is off."""
 
-    loss: Annotated[
-        Literal["l2", "huber"], Alias("loss_type"), Synonyms({"squared": "l2", "mse": "l2"})
-    ] = "l2"
+    loss: Annotated[Literal["l2", "huber"], Alias("loss_type"), Synonyms({"mse": "l2"})] = "l2"
     """Squared error (l2), or Huber's loss, in which large errors count less."""
 
     huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False), Alias("huber_c")] = 0.1

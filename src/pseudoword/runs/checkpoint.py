@@ -9,7 +9,6 @@ one is not used; and it is read with `weights_only`, so that nothing in it is ex
 
 import io
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple
@@ -107,7 +106,7 @@ def load(
     parameters = state.method.parameters()
     for parameter, value in zip(parameters, stored.parameters, strict=True):
         parameter.data.copy_(value)
-    same_options = stored.optimiser_options in (None, _options(state))  # they are in its state
+    same_options = stored.optimiser_options == _options(state)  # they are in its state
     if stored.optimiser_name == state.hyper.optimiser and same_options:
         try:
             state.optimiser.load_state_dict(stored.optimiser)
@@ -181,13 +180,12 @@ class _Checkpoint(BaseModel, arbitrary_types_allowed=True, strict=True):
     average: dict[str, Tensor]
     optimiser: dict[str, Any]
     optimiser_name: str
-    optimiser_options: list[str] | None = None
-    """None in those of older versions"""
+    optimiser_options: list[str]
     found: list[tuple[int, float, float | None]]
     best: dict[str, Tensor]
     best_step: int
     stopped: str | None
-    method: str = "classic"
+    method: str
 
     @model_validator(mode="after")
     def _finite(self) -> Self:
@@ -201,10 +199,6 @@ def _read(path: Path) -> _Checkpoint:
     data = read_regular(path, LARGEST_NBYTES, RunFolderError)
     checked = without_checksum(data)
     try:
-        if checked is None and zipfile.is_zipfile(io.BytesIO(data)):  # older, without a checksum
-            with zipfile.ZipFile(io.BytesIO(data)) as parts:
-                if all(part.compress_type == zipfile.ZIP_STORED for part in parts.infolist()):
-                    checked = None if parts.testzip() else data
         if checked is None:
             raise ValueError("its checksum is wrong")
         loaded = torch.load(io.BytesIO(checked), map_location="cpu", weights_only=True)

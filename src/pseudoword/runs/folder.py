@@ -17,7 +17,6 @@ from pseudoword.config.fields import AUTO
 from pseudoword.data import picture_files
 from pseudoword.errors import (
     PictureError,
-    PseudowordError,
     RunFolderError,
     SettingsError,
     StorageError,
@@ -91,9 +90,7 @@ class RunFolder:
                     )
             check_writable(self.config, self.path / FILMSTRIP, self.path / WORDS / "copy")
             self._check_inputs(config)
-            foreign = (
-                [] if overwrite or self.is_from_older_version() else self._foreign_files(config)
-            )
+            foreign = [] if overwrite else self._foreign_files(config)
         except OSError as error:
             raise storage_error(self.path, error) from error
         if foreign:
@@ -109,14 +106,9 @@ class RunFolder:
             )
 
     def recover(self) -> None:
-        """Clean up after a run that was killed, and record the files of older versions.
-
-        The caller has locked the folder.
-        """
+        """Clean up after a run that was killed. The caller has locked the folder."""
         for folder in (self.path, self.previews, self.path / WORDS):
             remove_abandoned(folder, ours=True)
-        if self.is_from_older_version():
-            self.files.adopt([*FIXED_NAMES, *(name for name, _ in self._numbered())])
 
     def is_finished(self, config: TrainConfig, *, allow_changes: bool) -> bool:
         """Whether a run with `config` is finished. The caller has locked the folder.
@@ -294,16 +286,6 @@ class RunFolder:
 
     def _ours(self, path: Path) -> bool:
         return bool(self.files.owned([path.name]))
-
-    def is_from_older_version(self) -> bool:
-        """Whether the run was written by an old version, which kept no record."""
-        try:
-            if self.files.has_written() or not self.config.is_file():
-                return False
-            self._settings()
-            return bool(self.read_log())
-        except PseudowordError:
-            return False
 
     def learned_from(self) -> list[Path]:
         """The pictures of this run, if it is one and they are still there."""

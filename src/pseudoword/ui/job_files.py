@@ -90,8 +90,7 @@ class JobFiles:
     @property
     def tokens(self) -> dict[str, str]:
         """Id in the library -> token, of its words, as they were called when it was submitted."""
-        about = self.about  # of older versions, with one token
-        tokens = map(str, about.get("tokens") or [about.get("token", "?")])
+        tokens = map(str, self.about.get("tokens") or ["?"])
         return {LearnedWord(self.name, i).id: token for i, token in enumerate(tokens, 1)}
 
     @property

@@ -18,7 +18,7 @@ from pseudoword.config import (
     TrainConfig,
     flag,
 )
-from pseudoword.config.other_trainers.aliases import Formerly, names_of, synonyms_of
+from pseudoword.config.other_trainers.aliases import names_of, synonyms_of
 from pseudoword.config.other_trainers.elsewhere import INSTEAD
 from pseudoword.config.schedulers import check_known, classes, has_karras
 from pseudoword.errors import SettingsError
@@ -69,20 +69,6 @@ def test_what_peers_scripts_call_it_is_understood(tmp_path: Path) -> None:
     assert drawn == GenerateConfig.check(negative="blurry", guidance=3, sampler_steps=9)
 
 
-def test_files_of_earlier_versions_are_read() -> None:
-    """Names and values that settings had then; nobody need be told that a run has changed."""
-    before = (
-        "pictures = ['p']\ntoken = '<cat>'\nprediction = 'epsilon'\nlatents = 'once'\n"
-        "timestep_spread = 'uniform'\nword_in_preview = false\nloss = 'squared'\n"
-        "template = 'object'\n"
-    )
-    found = TrainConfig.from_toml(before, Path("config.toml"))
-    assert (found.prediction_type, found.latent_sampling) == ("epsilon", "once")
-    assert (found.timestep_sampling, found.embedding_in_preview) == ("uniform", False)
-    assert (found.loss, found.template) == ("l2", "subject")
-    assert TrainConfig.from_toml(found.to_toml(), Path("config.toml")).loss == "l2"
-
-
 def test_two_names_of_one_setting_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--batch and --train-batch-size are two names of one"):
         TrainConfig.check(**NEEDED, batch=2, train_batch_size=2)
@@ -121,7 +107,6 @@ def test_a_mistake_is_told(wrong: dict[str, Any], says: str) -> None:
         (["--train-data-dir", "nowhere", "--placeholder-token", "<a>"], "nowhere does not exist"),
         (["nowhere", "--placeholder_token", "<a>", "--max_train_steps", "0"], "--steps: should"),
         (["p", "--token", "<a>", "--lr", "1", "--learning-rate", "1"], "--lr and --learning-rate"),
-        (["nowhere", "--token", "<a>", "--latents", "once"], "nowhere does not exist"),
         (["p", "--token", "<a>", "--mixed_precision", "no", "--vectors", "0"], "--vectors: should"),
     ],
 )
@@ -139,9 +124,7 @@ def test_the_page_has_a_table_of_them() -> None:
     expected: dict[str, set[str]] = {}
     for kind in KINDS:
         for name, field in names_of(kind).items():
-            marks = kind.model_fields[field].metadata
-            if not any(isinstance(one, Formerly) and name in one.names for one in marks):
-                expected.setdefault(flag(field), set()).add(flag(name))
+            expected.setdefault(flag(field), set()).add(flag(name))
     assert told == expected
 
 

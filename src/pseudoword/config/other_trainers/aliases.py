@@ -1,4 +1,4 @@
-"""What else a setting and its values are called: in other trainers, and in earlier versions.
+"""What a setting and its values are called in other trainers.
 
 Any of them is taken wherever a setting is given: on the command line, as a keyword in Python, and
 in a file.
@@ -24,14 +24,9 @@ class Alias:
         object.__setattr__(self, "names", names)
 
 
-@dataclass(frozen=True, init=False)
-class Formerly(Alias):
-    """Names that a setting had in earlier versions; they are still taken."""
-
-
 @dataclass(frozen=True)
 class Synonyms:
-    """What other trainers, or earlier versions, write for a value -> what is written here."""
+    """What other trainers write for a value -> what is written here."""
 
     values: Mapping[str, str]
 
