@@ -6,7 +6,7 @@ from pathlib import Path
 from pseudoword.errors import DamagedError
 from pseudoword.files import move, storage_error
 from pseudoword.fleet import archive, history, scratch
-from pseudoword.fleet.queue import Queue, open_queue
+from pseudoword.fleet.queue import CANCEL, RETRY, Queue, open_queue
 from pseudoword.fleet.view import QueuedWord, view
 from pseudoword.outputs import check_writable
 from pseudoword.progress import Progress
@@ -32,9 +32,9 @@ def steer_queue(
     if cancel and not cancelled:
         progress.note(f"--cancel {ALL}: no word waits or is being learned")
     for name in retried:
-        queue.check_retry(name)
+        queue.check(name, RETRY)
     for name in cancelled:
-        queue.check_cancel(name)
+        queue.check(name, CANCEL)
     for name in retried:
         queue.retry(name)
     for name in cancelled:

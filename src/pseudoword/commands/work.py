@@ -5,7 +5,7 @@ from pathlib import Path
 from pseudoword.config import WorkConfig
 from pseudoword.fleet.queue import open_queue
 from pseudoword.fleet.ray_workers import work_on_ray
-from pseudoword.fleet.worker import Worked, work_on
+from pseudoword.fleet.worker import Worked, Worker
 from pseudoword.progress import Progress
 
 
@@ -13,4 +13,4 @@ def work_through(queue: str | Path, config: WorkConfig, progress: Progress) -> W
     """Be one worker of a queue, or let Ray start several; the public `work`."""
     if config.ray is not None:
         return work_on_ray(queue, config, config.ray, progress)
-    return work_on(open_queue(queue), config, progress)
+    return Worker(open_queue(queue), config, progress).run()

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from pseudoword.errors import DamagedError
 from pseudoword.text import reason
@@ -64,7 +64,7 @@ class Event(BaseModel):
         """
         try:
             return cls.model_validate(json.loads(data))
-        except (ValueError, RecursionError, ValidationError) as error:
+        except (ValueError, RecursionError) as error:
             raise DamagedError(f"{where} was not written by a worker: {reason(error)}") from error
 
 

@@ -27,9 +27,9 @@ from pseudoword.text import brief, listed
 
 MARK, FORMAT = "queue.json", 1
 
-_Steering = tuple[Sequence[State], str]
-RETRY: _Steering = (("failed", "cancelled"), "tried again")
-CANCEL: _Steering = (("waiting", "running", "failed"), "cancelled")
+Steering = tuple[Sequence[State], str]
+RETRY: Steering = (("failed", "cancelled"), "tried again")
+CANCEL: Steering = (("waiting", "running", "failed"), "cancelled")
 """Which states a job may have for it, and what is said that it cannot be."""
 
 _EVENT = re.compile(r"events/([^/]+)/(\d{4,6})\.json")
@@ -153,21 +153,18 @@ class Queue:
         """End a claim; False if somebody else has ended it before."""
         return self.add(claim.name, claim.number + 1, event)
 
-    def check_retry(self, name: str) -> None:
-        """See that a job can be tried again.
+    def check(self, name: str, steering: Steering) -> Sequence[Event]:
+        """What has happened to a job, if it is in a state for `RETRY` or `CANCEL`.
 
         Raises:
-            SettingsError: as `retry`.
+            SettingsError: there is no such job, or it is in another state.
         """
-        self._check(name, *RETRY)
-
-    def check_cancel(self, name: str) -> None:
-        """See that a job can be cancelled.
-
-        Raises:
-            SettingsError: as `cancel`.
-        """
-        self._check(name, *CANCEL)
+        if not self._is_job(name):
+            raise self._no_job(name)
+        events, (states, done) = self.history(name), steering
+        if (state := history.state(events)) not in states:
+            raise SettingsError(f"{name} is {state}, so it cannot be {done}.")
+        return events
 
     def retry(self, name: str) -> None:
         """Let a job that failed or was cancelled wait again; it is learned from the beginning.
@@ -175,9 +172,9 @@ class Queue:
         Raises:
             SettingsError: there is no such job, or it has done neither.
         """
-        self.check_retry(name)
+        self.check(name, RETRY)
         self.remove_checkpoints(name)
-        self._steer(name, *RETRY, Event(kind="retried"))
+        self._steer(name, RETRY, Event(kind="retried"))
 
     def cancel(self, name: str) -> None:
         """Take a job out that waits or runs, with its checkpoints; its worker notices by its next
@@ -186,11 +183,11 @@ class Queue:
         Raises:
             SettingsError: there is no such job, or it has ended.
         """
-        self._steer(name, *CANCEL, Event(kind="cancelled"))
+        self._steer(name, CANCEL, Event(kind="cancelled"))
         self.remove_checkpoints(name)
 
-    def _steer(self, name: str, states: Sequence[State], done: str, event: Event) -> None:
-        while not self.add(name, len(self._check(name, states, done)) + 1, event):
+    def _steer(self, name: str, steering: Steering, event: Event) -> None:
+        while not self.add(name, len(self.check(name, steering)) + 1, event):
             pass  # something happened meanwhile
 
     def _no_job(self, name: str) -> SettingsError:
@@ -201,15 +198,6 @@ class Queue:
 
     def _is_job(self, name: str) -> bool:
         return name in self._jobs or name in self.jobs()
-
-    def _check(self, name: str, states: Sequence[State], done: str) -> Sequence[Event]:
-        """What has happened to a job, if its state is one of `states`."""
-        if not self._is_job(name):
-            raise self._no_job(name)
-        events = self.history(name)
-        if (state := history.state(events)) not in states:
-            raise SettingsError(f"{name} is {state}, so it cannot be {done}.")
-        return events
 
     def put_checkpoint(self, claim: Claim, step: int, data: bytes) -> None:
         """Put the folder of a run there, as it is at a step; then remove older ones.

@@ -128,7 +128,7 @@ class Worker:
             with signals_to(self._on_signal):  # in training, the run takes them
                 while self._stopping is None:
                     self._return_unopened()
-                    claims = self._claim()
+                    claims = self._claim(self._config.pack)
                     if claims:
                         self._work_on(claims)
                     elif not (self._config.stay or self._claiming.others_run()):
@@ -197,11 +197,10 @@ class Worker:
             step = self._queue.last_step(one.claim.name)
             self._end(one.claim, Event(kind="returned", step=step, why=why))
 
-    def _claim(self, room: int | None = None, like: Claim | None = None) -> list[Claim]:
+    def _claim(self, room: int, like: Claim | None = None) -> list[Claim]:
         """Claim words; with `like`, those that can join its pack."""
-        most = self._config.pack if room is None else room
         claims = []
-        for claim in self._claiming.claim(most, self._loaded, like):
+        for claim in self._claiming.claim(room, self._loaded, like):
             self._claims[claim.name] = claim
             claims.append(claim)
             if self._stopping is not None:
@@ -476,8 +475,3 @@ class Worker:
     def note(self, text: str) -> None:
         """A note of a run."""
         self._progress.note(text)
-
-
-def work_on(queue: Queue, config: WorkConfig, progress: Progress) -> Worked:
-    """Work on a queue until all its words are done, failed or cancelled; see `Worker.run`."""
-    return Worker(queue, config, progress).run()
