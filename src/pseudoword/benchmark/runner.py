@@ -14,13 +14,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, BenchConfig, TrainConfig
 from pseudoword.config.variants import Variant
 from pseudoword.data import examples
-from pseudoword.errors import (
-    ConceptError,
-    PictureError,
-    PromptError,
-    RunFolderError,
-    SettingsError,
-)
+from pseudoword.errors import ConceptError, PictureError, PromptError, RunFolderError, SettingsError
 from pseudoword.files import file_stem, read_regular
 from pseudoword.formats.layers import for_other_tools
 from pseudoword.models.family import Family

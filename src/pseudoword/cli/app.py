@@ -45,12 +45,7 @@ from pseudoword.config import (
     flag,
 )
 from pseudoword.config.word_folders import word_configs
-from pseudoword.config.written_files import (
-    ENDINGS,
-    embedding_format,
-    is_folder,
-    picture_format,
-)
+from pseudoword.config.written_files import ENDINGS, embedding_format, is_folder, picture_format
 from pseudoword.errors import ConceptError
 from pseudoword.text import command, counted, json_text, version
 

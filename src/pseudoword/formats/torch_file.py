@@ -30,12 +30,7 @@ from pseudoword.formats.raw_content import (
     parameter_tensors,
     plain_values,
 )
-from pseudoword.formats.torch_zip import (
-    ALLOWED_GLOBALS,
-    Limits,
-    scan_pickle,
-    with_parameter_dicts,
-)
+from pseudoword.formats.torch_zip import ALLOWED_GLOBALS, Limits, scan_pickle, with_parameter_dicts
 from pseudoword.process_wide import without_warnings
 from pseudoword.text import reason
 

@@ -15,12 +15,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.data import picture_files
-from pseudoword.errors import (
-    PictureError,
-    RunFolderError,
-    SettingsError,
-    StorageError,
-)
+from pseudoword.errors import PictureError, RunFolderError, SettingsError, StorageError
 from pseudoword.files import read_regular, remove_abandoned, storage_error
 from pseudoword.formats import native
 from pseudoword.outputs import Outputs, check_not_input, check_writable

@@ -37,10 +37,7 @@ from pseudoword.ui.job_files import (
 )
 from pseudoword.ui.library import Library
 from pseudoword.ui.pictures import DataSets, link_or_copy, names_of
-from pseudoword.ui.run_logs import (
-    LOG,
-    Curves,
-)
+from pseudoword.ui.run_logs import LOG, Curves
 from pseudoword.ui.settings import checked
 from pseudoword.ui.workspace import Kind, UnknownIdError, Workspace
 

@@ -18,11 +18,7 @@ from PIL import Image
 from pseudoword import api, internals
 from pseudoword.config.word import LONGEST_TOKEN
 from pseudoword.config.written_files import ENDINGS, HOLD_A_PICTURE
-from pseudoword.errors import (
-    ConceptError,
-    PseudowordError,
-    SettingsError,
-)
+from pseudoword.errors import ConceptError, PseudowordError, SettingsError
 from pseudoword.files import file_stem, remove, write_whole
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief
