@@ -221,7 +221,7 @@ def test_a_push_replaces_only_an_earlier_version_of_the_word(
 ) -> None:
     def check(files: Mapping[str, bytes], word: Concept) -> None:
         parts = push.repository_files(finished, word, "me/x")
-        push._outdated(Repository(tmp_path, files), "me/x", parts)
+        push._outdated(Repository(tmp_path, files), "me/x", parts, overwrite=False)
 
     word = formats.read(finished)
     ours = push.repository_files(finished, word, "me/x")

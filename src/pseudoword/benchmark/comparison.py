@@ -11,11 +11,7 @@ from PIL.Image import Image
 from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
 from pseudoword.benchmark.results import ResultTable, Row, pareto_plot
-from pseudoword.benchmark.runner import (
-    MAKER,
-    BenchmarkRun,
-    VariantScores,
-)
+from pseudoword.benchmark.runner import MAKER, BenchmarkRun, VariantScores
 from pseudoword.benchmark.scoring import Scorer, Scores, nearest_style
 from pseudoword.benchmark.tasks import PROMPTS, Task, TaskSet
 from pseudoword.config import BenchConfig
@@ -93,7 +89,7 @@ def _only(scores: Scores, tasks: Sequence[Task]) -> Scores:
     return {task.name: scores[task.name] for task in tasks}
 
 
-def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False) -> Comparison:
+def compare(config: BenchConfig, progress: Progress, *, overwrite: bool) -> Comparison:
     """Learn, draw and score everything that is not in `config.out` yet.
 
     Raises:

@@ -185,22 +185,22 @@ def _resamples(rng: np.random.Generator, words: int) -> np.ndarray:
     return rng.integers(words, size=(RESAMPLES, max(words - 1, 1)))
 
 
-def pareto_plot(tables: Sequence[ResultTable], metric: str = "following") -> bytes:
-    """Identity against `metric` with 95 % intervals, as PNG: further up and right is better."""
+def pareto_plot(tables: Sequence[ResultTable]) -> bytes:
+    """Identity against following with 95 % intervals, as PNG: further up and right is better."""
     figure = empty_figure(6.5 * len(tables), 5)
     for axis, table in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables, strict=True):
         points = [("starting words", table.start, "#999999", "v")]
         points += [("known words", table.known, "#999999", "^")]
         points += [(row.name, row.scores, f"C{i}", "o") for i, row in enumerate(table.rows)]
         for name, scores, color, marker in points:
-            x, y = mean(scores, metric), mean(scores, "identity")
+            x, y = mean(scores, "following"), mean(scores, "identity")
             axis.errorbar(
                 x.mean, y.mean,
                 xerr=[[x.mean - x.low], [x.high - x.mean]],
                 yerr=[[y.mean - y.low], [y.high - y.mean]],
                 fmt=marker, color=color, capsize=3, label=name,
             )  # fmt: skip
-        axis.set(xlabel=metric, ylabel="identity", title=table.title)
+        axis.set(xlabel="following", ylabel="identity", title=table.title)
         for label in axis.legend(fontsize=8).get_texts():
             label.set_parse_math(False)
         axis.grid(alpha=0.3)

@@ -25,7 +25,7 @@ def convert_file(
     progress: Progress,
     *,
     into_folder: bool,
-    overwrite: bool = False,
+    overwrite: bool,
 ) -> tuple[Path, ...]:
     """Write the words of `source` in another format; the public `convert`.
 

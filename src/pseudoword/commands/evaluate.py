@@ -79,7 +79,7 @@ def evaluate_word(
     progress: Progress,
     family: Family | None = None,
     *,
-    overwrite: bool = False,
+    overwrite: bool,
 ) -> Evaluation:
     """Draw, compare and report; the public `evaluate`. `family` is the base model, if loaded."""
     concept = sources.read_one(file, token)

@@ -42,7 +42,7 @@ class Gallery(BaseModel):
     """number of words on the contact sheet, which has room for 300"""
 
 
-def make_gallery(folder: Path, out: Path, *, overwrite: bool = False) -> Gallery:
+def make_gallery(folder: Path, out: Path, *, overwrite: bool) -> Gallery:
     """Read every embedding under `folder` and draw a contact sheet; the public `gallery`."""
     if not folder.is_dir():
         raise ConceptError(f"{folder} is not a folder. Give a folder that holds embeddings.")

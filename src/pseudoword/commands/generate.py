@@ -37,7 +37,7 @@ def draw_pictures(
     concept: Concepts,
     token: str | Sequence[str | None] | None,
     progress: Progress,
-    family: Family | None = None,
+    family: Family | None,
     keep: Callable[[int, Image], None] = lambda _number, _picture: None,
 ) -> list[Image]:
     """Draw `prompt`; the public `generate`.
@@ -164,7 +164,7 @@ class PictureFiles:
     the pictures then move on to the next free name.
     """
 
-    def __init__(self, out: Path | None, n: int, *, overwrite: bool = False) -> None:
+    def __init__(self, out: Path | None, n: int, *, overwrite: bool) -> None:
         """Check that the files can be written, before anything is drawn.
 
         Raises:

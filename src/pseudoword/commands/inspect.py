@@ -55,7 +55,7 @@ class Inspection(BaseModel):
     provenance: dict[str, str]
 
 
-def inspect_file(file: str | Path, base: str | Path | None, token: str | None = None) -> Inspection:
+def inspect_file(file: str | Path, base: str | Path | None, token: str | None) -> Inspection:
     """Describe an embedding file; the public `inspect`.
 
     Args:

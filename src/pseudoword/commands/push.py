@@ -42,9 +42,7 @@ class Pushed(BaseModel):
     files: list[str]
 
 
-def push_run(
-    folder: Path, to: str, token: str | None, *, private: bool, overwrite: bool = False
-) -> Pushed:
+def push_run(folder: Path, to: str, token: str | None, *, private: bool, overwrite: bool) -> Pushed:
     """Upload the word in `folder` to the repository `to`; the public `push`.
 
     Raises:
@@ -82,9 +80,7 @@ def push_run(
     return Pushed(url=str(url), files=sorted(files))
 
 
-def _outdated(
-    api: Any, to: str, files: Mapping[str, bytes], *, overwrite: bool = False
-) -> list[str]:
+def _outdated(api: Any, to: str, files: Mapping[str, bytes], *, overwrite: bool) -> list[str]:
     """The pictures in the repository that an earlier version of the word was published with, and
     that this one does not have.
 

@@ -15,7 +15,7 @@ from pseudoword.report import picture_output, word_sheet
 from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.planned import USUAL, Options
+from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import check, finished, learn
 
 
@@ -26,7 +26,7 @@ def learn_many(
     file: Path | None,
     settings: Mapping[str, Any],
     progress: Progress,
-    options: Options = USUAL,
+    options: Options,
 ) -> list[Trained]:
     """Learn a word from each folder in `folder`, or each of a list; the public `train_many`.
 

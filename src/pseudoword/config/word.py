@@ -20,7 +20,7 @@ LONGEST_TOKEN = 200
 InitMode = Literal["auto", "rows", "mean", "nearest", "cross", "random", "file"]
 
 
-def names_concept(init: str, mode: InitMode, flag: str = "--init") -> bool:
+def names_concept(init: str, mode: InitMode, flag: str) -> bool:
     """Whether `init` names a concept to continue from; if not, it is words, or not used.
 
     With `auto`, a concept must be given as a path, as a hub id, or as `FILE=TOKEN` for one word of

@@ -52,7 +52,7 @@ def picture_format(path: Path) -> str:
 
 
 def embedding_format(
-    out: Path, name: str | None, picture: Path | None = None, *, into_folder: bool
+    out: Path, name: str | None, picture: Path | None, *, into_folder: bool
 ) -> str:
     """The format to write an embedding in: the named one, or the one for the output's suffix.
 

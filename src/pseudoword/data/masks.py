@@ -13,9 +13,7 @@ SHAPE_TOLERANCE = 0.02
 """A mask may have another size than its picture; their aspect ratios may differ by this much."""
 
 
-def read(
-    mask_file: Path, path: Path, picture: Image.Image, needed_px: int | None = None
-) -> Image.Image:
+def read(mask_file: Path, path: Path, picture: Image.Image, needed_px: int) -> Image.Image:
     """Read a mask and scale it to the size of its picture.
 
     Args:
