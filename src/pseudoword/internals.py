@@ -18,7 +18,6 @@ from pseudoword.fleet.view import done_since as done_since
 from pseudoword.fleet.view import reasons as reasons
 from pseudoword.fleet.view import words_an_hour as words_an_hour
 from pseudoword.formats import WRITERS as WRITERS
-from pseudoword.formats import EmbeddingFile as EmbeddingFile
 from pseudoword.formats import encode as encode
 from pseudoword.formats import read_all as read_all
 from pseudoword.formats import read_bytes as read_bytes

@@ -1,12 +1,12 @@
 """`bases`: the base models that come with the package."""
 
-import json
-
 from pydantic import BaseModel
 
 from pseudoword.config import BaseChoice
 from pseudoword.config.base_choice import BUNDLED
 from pseudoword.models import detection
+
+LICENCE = "Apache-2.0 (weights); see ATTRIBUTION.md for the artwork"
 
 
 class Base(BaseModel):
@@ -22,8 +22,6 @@ def bundled_bases() -> list[Base]:
     """Describe the bundled models; the public `bases`."""
     described = []
     for name, path in BUNDLED.items():
-        index = json.loads((path / "model_index.json").read_bytes())
-        licence = index.get("licence", "Apache-2.0 (weights); see ATTRIBUTION.md for the artwork")
         family = detection.detect(BaseChoice(base=name)).family
-        described.append(Base(name=name, path=str(path), family=family, licence=licence))
+        described.append(Base(name=name, path=str(path), family=family, licence=LICENCE))
     return described

@@ -76,7 +76,7 @@ def prepare_pictures(
     caption_model: str | Path | None,
     progress: Progress,
     *,
-    overwrite: bool = False,
+    overwrite: bool,
 ) -> Prepared:
     """Read the pictures as `train` would and draw a contact sheet; the public `prepare`."""
     for sentence in config.without_effect():
@@ -200,8 +200,9 @@ class _PictureCheck:
                 caption,
                 self._templates,
                 self._vectors,
-                shuffled=self._config.shuffle_tags,
-                others=self._others,
+                prompt_checks.PLACEHOLDER,
+                self._config.shuffle_tags,
+                self._others,
             )
         except PromptError as error:
             return str(error)

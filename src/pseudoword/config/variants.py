@@ -95,13 +95,7 @@ def _parse(text: str) -> Variant:
     for name in settings:
         if name in OWN_SETTINGS:
             raise SettingsError(f"the benchmark chooses {name} itself; leave it out")
-    return Variant(
-        text if parts else DEFAULTS,
-        settings,
-        drawing.toward,
-        drawing.rows,
-        layers,
-    )
+    return Variant(text if parts else DEFAULTS, settings, drawing.toward, drawing.rows, layers)
 
 
 def _text(settings: Mapping[str, Any]) -> str:

@@ -72,12 +72,11 @@ def encode(
     """
     vae = family.vae_digest()
     remove_abandoned(_cache())
-    told = False
+    unwritten: list[StorageError] = []
     for example in examples:
-        unwritten: list[StorageError] = []
+        told = bool(unwritten)
         picture = _encode(family, example, vae, unmasked, unwritten)
         if unwritten and note and not told:
-            told = True
             error = unwritten[0]
             why = getattr(error.__cause__, "strerror", None) or reason(error)
             note(

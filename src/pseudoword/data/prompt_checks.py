@@ -331,11 +331,11 @@ def check_caption(
     caption: str,
     templates: Sequence[str],
     vectors: int,
-    token: str = "",
-    shuffled: bool = False,
-    others: Mapping[str, int] = NONE,
+    token: str,
+    shuffled: bool,
+    others: Mapping[str, int],
 ) -> PromptReading | None:
-    """Check one caption with all templates.
+    """Check one caption with all templates; the word in it is called `token`, or `PLACEHOLDER`.
 
     Returns:
         How the longest prompt is read; None if no prompt is cut off.
@@ -343,7 +343,7 @@ def check_caption(
     Raises:
         PromptError: the word itself would be cut off.
     """
-    filewords = _words_last(caption, [token or PLACEHOLDER, *others]) if shuffled else caption
+    filewords = _words_last(caption, [token, *others]) if shuffled else caption
     readings = []
     for template in templates if caption else ():
         if "[filewords]" not in template:
@@ -362,9 +362,7 @@ def check_caption(
 
 def _with_placeholder(prompt: str, token: str, others: Iterable[str]) -> str:
     """`prompt` with `PLACEHOLDER` in place of the new word; the names of `others` stay."""
-    return replace_placeholders(
-        prompt, {other: other for other in others} | {token or PLACEHOLDER: PLACEHOLDER}
-    )
+    return replace_placeholders(prompt, {other: other for other in others} | {token: PLACEHOLDER})
 
 
 def _words_last(caption: str, tokens: Sequence[str]) -> str:

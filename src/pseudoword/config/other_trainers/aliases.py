@@ -14,14 +14,11 @@ from pydantic import BaseModel
 Mark = TypeVar("Mark")
 
 
-@dataclass(frozen=True, init=False)
 class Alias:
     """Names that a setting has in other trainers, as in `Annotated[int, Alias("batch_size")]`."""
 
-    names: tuple[str, ...]
-
     def __init__(self, *names: str) -> None:
-        object.__setattr__(self, "names", names)
+        self.names = names
 
 
 @dataclass(frozen=True)
