@@ -14,7 +14,6 @@ from PIL import Image
 from ui_uploads import embedding
 
 from pseudoword import internals
-from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PromptError, PseudowordError, SettingsError, StorageError
 from pseudoword.files import read_regular
 from pseudoword.ui import estimates, job_files, jobs, training
@@ -23,7 +22,7 @@ from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.progress import FileProgress
-from pseudoword.ui.workspace import UnknownIdError, Workspace
+from pseudoword.ui.workspace import UnknownIdError, Workspace, WorkspaceLimits
 
 
 def train(queue: Queue, name: str) -> None:

@@ -15,11 +15,10 @@ from ui_uploads import embedding, hostile_png
 from pseudoword import api, formats, internals
 from pseudoword.commands import push
 from pseudoword.concept import Concept
-from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import ConceptError, PictureError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.ui.library import Library
-from pseudoword.ui.workspace import Workspace
+from pseudoword.ui.workspace import Workspace, WorkspaceLimits
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PictureError, SettingsError, StorageError
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.pictures import DataSets
-from pseudoword.ui.workspace import UnknownIdError, Workspace
+from pseudoword.ui.workspace import UnknownIdError, Workspace, WorkspaceLimits
 
 
 def png(size: tuple[int, int] = (40, 20), colour: str | tuple[int, ...] = "red") -> bytes:

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from pseudoword.config import GenerateConfig, TrainConfig
-from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.settings import bases, checked
-from pseudoword.ui.workspace import KINDS, UnknownIdError, Workspace, base_name
+from pseudoword.ui.workspace import KINDS, UnknownIdError, Workspace, WorkspaceLimits, base_name
 
 HOSTILE = (
     *("", ".", "..", "../uploads", "a/../..", "/etc/passwd", "~", "C:\\", "locks\\x", "\0"),

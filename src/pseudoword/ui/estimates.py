@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from pseudoword import api, internals, lookup
@@ -14,11 +15,6 @@ from pseudoword.ui.workspace import Workspace
 
 MOST_PLANS = 100
 """So many are kept."""
-
-_plans: "dict[tuple[object, ...], api.Plan]" = {}
-
-_speeds: dict[Path, tuple[object, ...]] = {}
-"""folder of a training -> what of its settings decides how long a step takes"""
 
 
 @dataclass(frozen=True)
@@ -41,22 +37,16 @@ def estimate(workspace: Workspace, config: TrainConfig) -> Estimate:
     Raises:
         PseudowordError: as `api.plan`.
     """
-    plan = _plan(PlanConfig.of(config))
+    plan = _plan(PlanConfig.of(config), _state_of(Path(config.base)))
     per_step = _seconds_per_step(workspace, config)
     return Estimate(plan, internals.last_step(config), config.total_steps, per_step)
 
 
-def _plan(config: PlanConfig) -> "api.Plan":
+@lru_cache(MOST_PLANS)
+def _plan(config: PlanConfig, _state: object) -> "api.Plan":
     """What memory is needed; counted once, as the page asks after each change of a control."""
-    asked = config.model_dump_json(), _state_of(Path(config.base))
-    plan = _plans.get(asked)
-    if plan is None:
-        libraries.ready()
-        plan = internals.plan_memory(config)
-        if len(_plans) >= MOST_PLANS:
-            _plans.clear()
-        _plans[asked] = plan
-    return plan
+    libraries.ready()
+    return internals.plan_memory(config)
 
 
 def _state_of(base: Path) -> tuple[tuple[str, int, int], ...]:
@@ -74,20 +64,17 @@ def _seconds_per_step(workspace: Workspace, config: TrainConfig) -> float | None
     """What a step took in the latest training on the same base, with pictures as large."""
     for files in reversed(in_queue(workspace)):
         with contextlib.suppress(PseudowordError):
-            if _speed_of_training(files) == _speed_of(config):
+            if _speed_of_training(workspace, files.name) == _speed_of(config):
                 entries = read_log(workspace.place("runs", files.name) / LOG)
                 if (seconds := seconds_per_step(entries)) is not None:
                     return seconds
     return None
 
 
-def _speed_of_training(files: JobFiles) -> tuple[object, ...]:
+@lru_cache(MOST_KEPT)
+def _speed_of_training(workspace: Workspace, name: str) -> tuple[object, ...]:
     """As `_speed_of` its settings, which are written once, and read once: there may be hundreds."""
-    if files.folder not in _speeds:
-        if len(_speeds) >= MOST_KEPT:
-            _speeds.clear()
-        _speeds[files.folder] = _speed_of(settings_of(files))
-    return _speeds[files.folder]
+    return _speed_of(settings_of(JobFiles(workspace, name)))
 
 
 def _speed_of(config: TrainConfig) -> tuple[object, ...]:

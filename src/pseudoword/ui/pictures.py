@@ -105,7 +105,7 @@ class DataSets:
     def has(self, data_set: str) -> bool:
         """Whether there is a data set of that id."""
         try:
-            self.pictures(data_set or "")
+            self.pictures(data_set)
         except UnknownIdError:
             return False
         return True

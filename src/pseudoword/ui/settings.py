@@ -10,6 +10,7 @@ from typing import Any
 
 from pseudoword import lookup
 from pseudoword.config import Settings, flag
+from pseudoword.config.captions import FILEWORDS, TEMPLATE_SETS
 from pseudoword.config.other_trainers.aliases import names_of
 from pseudoword.config.prompt_lines import names_file
 from pseudoword.errors import SettingsError
@@ -19,7 +20,7 @@ from pseudoword.ui.workspace import LORAS, MODELS, Workspace
 NEVER = frozenset({"configs", "out", "pictures", "similarity_model", "words"})
 """Settings that a page does not have."""
 
-SENTENCES = ("subject", "style", "minimal", "captioned", "filewords", "object")
+SENTENCES = (*TEMPLATE_SETS, FILEWORDS, "object")
 """What `template` may be; sentences of one's own are given as such."""
 
 PACKAGES = ("prodigyopt", "schedulefree", "bitsandbytes")

@@ -97,7 +97,8 @@ class TrainingPack:
                 continue
             with contextlib.suppress(PseudowordError):  # told when it is its turn; or just removed
                 if internals.shared(settings_of(files)) == internals.shared(first):
-                    found += [config for config in [self._take(files)] if config]
+                    if config := self._take(files):
+                        found.append(config)
                 elif float(files.about.get("created", 0.0)) > self._began:
                     break
         return found

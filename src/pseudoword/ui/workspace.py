@@ -13,11 +13,11 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from pseudoword import files, locks
-from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
 from pseudoword.text import brief
 
@@ -49,6 +49,23 @@ PATIENCE_S = 10.0
 
 class UnknownIdError(PseudowordError):
     """An id names nothing in the workspace."""
+
+
+@dataclass(frozen=True)
+class WorkspaceLimits:
+    """How much a workspace takes from those who use its page."""
+
+    largest_upload_mb: int = 64
+    most_pictures: int = 200
+    """in one data set"""
+    most_data_sets: int = 200
+    """the one that nobody has touched for longest goes when there is one more"""
+    most_jobs: int = 200
+    """trainings that wait in the queue"""
+    most_trash: int = 100
+    """deleted words and trainings that can be brought back; older ones are gone for good"""
+    workspace_gb: float = 20.0
+    """all that is uploaded, together"""
 
 
 class Workspace:

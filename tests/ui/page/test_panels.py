@@ -11,7 +11,6 @@ from PIL import Image
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.schedulers import classes
-from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.formats import encode
 from pseudoword.report import contact_sheet
@@ -39,6 +38,7 @@ from pseudoword.ui.page.uploads import add_files
 from pseudoword.ui.pictures import Picture, by_name
 from pseudoword.ui.run_logs import Curves
 from pseudoword.ui.settings import checked
+from pseudoword.ui.workspace import WorkspaceLimits
 
 DATA_SET = "5" * 32
 """An id that a browser made up."""

@@ -18,10 +18,12 @@ from pseudoword import threads
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief, reason
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.page import teach, use, words
+from pseudoword.ui.page import use
 from pseudoword.ui.page.events import LISTEN, told
 from pseudoword.ui.page.guard import HERE, Guard
+from pseudoword.ui.page.teach import TeachPanel
 from pseudoword.ui.page.typed import keep_tab
+from pseudoword.ui.page.words import WordsPanel
 
 STYLES = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
@@ -66,15 +68,18 @@ def page(desk: Desk) -> gr.Blocks:
             shade.click(None, js=TOGGLE, api_visibility="private")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Teach", id="teach") as teach_tab:
-                training = teach.build(desk, blocks.load).training
+                teaching = TeachPanel(desk)
+                teaching.connect(blocks.load)
             with gr.Tab("Use", id="use") as use_tab:
-                drawing = use.build(desk, blocks.load, use_tab)
+                drawing = use.DrawingPanel(desk)
+                drawing.connect(blocks.load, use_tab)
             with gr.Tab("Words", id="words") as words_tab:
-                library = words.build(desk, blocks.load, words_tab)
+                library = WordsPanel(desk)
+                library.connect(blocks.load, words_tab)
         keep_tab(blocks.load, tabs, {"teach": teach_tab, "use": use_tab, "words": words_tab})
-        for button, word in ((training.use, training.word), (library.use, library.word)):
-            taking = [word, *drawing.words.asked]
-            button.click(told(drawing.take), taking, [tabs, *drawing.taken], **use.IN_TURN)
+        for panel in (teaching.training, library):
+            taking = [panel.word, *drawing.words.asked]
+            panel.use.click(told(drawing.take), taking, [tabs, *drawing.taken], **use.IN_TURN)
         gr.Timer(LISTEN_S).tick(lambda: None, **LISTEN)
     return blocks
 
@@ -173,10 +178,10 @@ def know_types() -> None:
 def serve(
     folder: Path,
     *,
-    host: str = "127.0.0.1",
-    port: int = 7860,
-    share: bool = False,
-    password: str | None = None,
+    host: str,
+    port: int,
+    share: bool,
+    password: str | None,
     ready: Callable[[str], None],
 ) -> None:
     """Give the page out until Ctrl-C; trainings go on after that.

@@ -11,18 +11,17 @@ import gradio as gr
 
 from pseudoword.config import GenerateConfig, Settings, TrainConfig, group_of
 from pseudoword.config.fields import OFTEN
-from pseudoword.config.other_trainers.aliases import Alias
+from pseudoword.config.other_trainers.aliases import names_of
 from pseudoword.errors import SettingsError
 
 CALLED = {
-    **{
-        "also": "Further new words",
-        "base": "Base model",
-        "ema": "EMA",
-        "init": "Starting word",
-        "n": "Pictures",
-    },
-    **{"negative": "Negative prompt", "token": "Name of the new word"},
+    "also": "Further new words",
+    "base": "Base model",
+    "ema": "EMA",
+    "init": "Starting word",
+    "n": "Pictures",
+    "negative": "Negative prompt",
+    "token": "Name of the new word",
 }
 """Settings that are called something else on the page than in the settings."""
 
@@ -64,9 +63,8 @@ def label(name: str, kind: type[Settings] = TrainConfig) -> str:
 
 
 def _aliases(kind: type[Settings], name: str) -> list[str]:
-    """What other trainers call a setting, and what it was called here before."""
-    metadata = kind.model_fields[name].metadata
-    return [known for one in metadata if isinstance(one, Alias) for known in one.names]
+    """What other trainers call a setting."""
+    return [other for other, field in names_of(kind).items() if field == name]
 
 
 def in_words(text: str) -> str:
@@ -122,7 +120,7 @@ class Form:
         self.shown_at_first[name] = _default(self.kind, name)
         return made
 
-    def more(self, without: Sequence[str] = (), **own: Mapping[str, Any]) -> None:
+    def more(self, without: Sequence[str], **own: Mapping[str, Any]) -> None:
         """Show all other fields in their groups, below a search field; never files and folders.
 
         Args:

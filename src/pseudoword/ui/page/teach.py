@@ -270,10 +270,3 @@ class TeachPanel:
 
 def _refused(why: str) -> list[Any]:
     return [pieces.note(why, "error"), gr.skip(), gr.skip(), gr.skip()]
-
-
-def build(desk: Desk, opened: Any) -> TeachPanel:
-    """The tab; `opened` is the event of a page that is opened."""
-    panel = TeachPanel(desk)
-    panel.connect(opened)
-    return panel

@@ -348,10 +348,3 @@ def _only(words: Sequence[str]) -> str:
             else "the prompt has no word of the library in it, and this compares one. Press one."
         )
     return words[0]
-
-
-def build(desk: Desk, opened: Any, tab: Any) -> DrawingPanel:
-    """The tab; `opened` is the event of a page that is opened."""
-    panel = DrawingPanel(desk)
-    panel.connect(opened, tab)
-    return panel

@@ -201,10 +201,3 @@ def _code(token: str) -> str:
     """A token as Markdown that shows it, whatever is in it."""
     ticks = "`" * (max(map(len, [t for t in token.split() if set(t) == {"`"}] or [""])) + 2)
     return f"{ticks} {pieces.text(token)} {ticks}" if "`" in token else f"`{token}`"
-
-
-def build(desk: Desk, opened: Any, tab: Any) -> WordsPanel:
-    """The tab; `opened` is the event of a page that is opened."""
-    panel = WordsPanel(desk)
-    panel.connect(opened, tab)
-    return panel
