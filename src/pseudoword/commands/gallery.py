@@ -53,9 +53,8 @@ def make_gallery(folder: Path, out: Path, *, overwrite: bool) -> Gallery:
     words: list[GalleryWord] = []
     cells: list[Cell] = []
     for path, content in _read_all(scan.files, skipped):
-        own = content.container in ("chunk", "pixels")
         for concept in content.concepts:
-            preview = path if own else word_sheet.preview_of(path, concept.token)
+            preview = path if content.is_picture else word_sheet.preview_of(path, concept.token)
             word = _describe(path, content, concept, preview)
             words.append(word)
             if len(cells) < word_sheet.MAX_CELLS:
@@ -102,6 +101,6 @@ def _describe(
         token=concept.token,
         families=families,
         vectors={key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()},
-        format=content.layout if content.container in ("safetensors", "torch") else "a1111 picture",
+        format="a1111 picture" if content.is_picture else content.layout,
         preview=str(preview) if preview else None,
     )

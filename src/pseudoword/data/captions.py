@@ -195,7 +195,6 @@ def note_unused(
     note: Callable[[str], None],
 ) -> None:
     """Report captions that are not used, or not as in other trainers."""
-    captions = [files for files in map(picture_files.caption_files, pictures) if files]
     for file in lists_without_effect(pictures):
         note(
             f"{file}: nothing in it is the caption of a picture here. It says the file_name, "
@@ -208,7 +207,7 @@ def note_unused(
             f"{len(pictures)} have one); --template captioned does"
         )
         return
-    several = [files for files in captions if len(files) > 1]
+    several = [files for files in map(picture_files.caption_files, pictures) if len(files) > 1]
     if several:
         used, unused, *_ = (file.name for file in several[0])
         note(

@@ -66,6 +66,11 @@ class EmbeddingFile:
         """`safetensors`, `torch`, `chunk` or `pixels`"""
         return self.raw.container
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a picture that holds an embedding."""
+        return self.container in ("chunk", "pixels")
+
 
 def read(path: Path, token: str | None = None, how: str = HOW) -> Concept:
     """Read one concept from a file, or from a run's folder.

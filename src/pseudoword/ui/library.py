@@ -173,7 +173,7 @@ class Library:
         data = self.workspace.read_upload(source, name, ConceptError)
         found = internals.read_bytes(data, Path(name))
         preview = None
-        if found.container in ("chunk", "pixels"):
+        if found.is_picture:
             picture = internals.decode(data, Path(name), "white").picture
             preview = internals.encode_picture(picture, "PNG")
         with self.workspace.turn("names"):

@@ -8,7 +8,6 @@ from torch import Tensor
 from pseudoword.concept import Concept
 from pseudoword.formats import names
 from pseudoword.formats.advice.shared import (
-    PICTURES,
     STABLE_DIFFUSION,
     convert_hint,
     encoders_of,
@@ -41,7 +40,7 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
     if file.layout == "bundle":
         return _in_lora(file, concept, hint)
     name = file.path.stem
-    if file.container in PICTURES:
+    if file.is_picture:
         if ending not in PICTURE_ENDINGS:
             return f"goes by the file's ending: change it to {PICTURE_ENDINGS[0]}"
         if name.lower().endswith(".preview"):

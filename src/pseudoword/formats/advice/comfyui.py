@@ -6,13 +6,7 @@ from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.formats import keys, names
-from pseudoword.formats.advice.shared import (
-    PICTURES,
-    TORCH_ENDINGS,
-    convert_hint,
-    holds_rows,
-    unusable,
-)
+from pseudoword.formats.advice.shared import TORCH_ENDINGS, convert_hint, holds_rows, unusable
 from pseudoword.formats.embedding_file import EmbeddingFile
 from pseudoword.formats.grouping import BUNDLE_PREFIX
 
@@ -24,7 +18,7 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
     """What happens to `concept` in the file."""
     path = file.path
     hint = convert_hint(concept, "comfyui", "native")
-    if file.container in PICTURES:
+    if file.is_picture:
         return f"reads no pictures{hint}"
     obstacle = unusable(file, concept)
     if obstacle:

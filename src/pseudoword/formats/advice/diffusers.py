@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.formats import keys, names
-from pseudoword.formats.advice.shared import PICTURES, convert_hint, encoders_of, is_dict, unusable
+from pseudoword.formats.advice.shared import convert_hint, encoders_of, is_dict, unusable
 from pseudoword.formats.embedding_file import EmbeddingFile
 from pseudoword.formats.grouping import embedding_tensors
 
@@ -14,7 +14,7 @@ from pseudoword.formats.grouping import embedding_tensors
 def advise(file: EmbeddingFile, concept: Concept, vocabulary: Collection[str]) -> str:
     """What happens to `concept` in the file."""
     hint = convert_hint(concept, "diffusers", "native")
-    if file.container in PICTURES:
+    if file.is_picture:
         return f"reads no pictures{hint}"
     obstacle = unusable(file, concept)
     if obstacle:

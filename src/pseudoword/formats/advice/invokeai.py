@@ -7,7 +7,6 @@ from torch import Tensor
 from pseudoword.concept import Concept
 from pseudoword.formats import names
 from pseudoword.formats.advice.shared import (
-    PICTURES,
     convert_hint,
     encoders_of,
     holds_rows,
@@ -23,7 +22,7 @@ from pseudoword.formats.grouping import embedding_tensors
 def advise(file: EmbeddingFile, concept: Concept) -> str:
     """What happens to `concept` in the file."""
     hint = convert_hint(concept, "kohya")
-    if file.container in PICTURES:
+    if file.is_picture:
         return f"reads no pictures{hint}"
     obstacle = (
         unusable(file, concept)

@@ -2,7 +2,7 @@
 
 from pseudoword.concept import Concept
 from pseudoword.formats import keys
-from pseudoword.formats.advice.shared import PICTURES, convert_hint, holds_rows, is_dict, unusable
+from pseudoword.formats.advice.shared import convert_hint, holds_rows, is_dict, unusable
 from pseudoword.formats.embedding_file import EmbeddingFile
 
 TRAINED = (
@@ -23,7 +23,7 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
     untrained = concept.family in UNTRAINED or set(plain) not in TRAINED
     if untrained or keys.is_layered(concept.vectors):
         return "trains no embeddings for these models"
-    if file.container in PICTURES:
+    if file.is_picture:
         return f"reads no pictures{hint}"
     output = keys.is_output(concept.vectors)
     obstacle = None if output else unusable(file, concept)

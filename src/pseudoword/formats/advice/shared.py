@@ -11,9 +11,6 @@ from pseudoword.formats.embedding_file import EmbeddingFile
 from pseudoword.formats.grouping import embedding_tensors
 from pseudoword.formats.writers import WRITERS
 
-PICTURES = ("chunk", "pixels")
-"""Containers that are pictures."""
-
 TORCH_ENDINGS = (".pt", ".bin")
 
 STABLE_DIFFUSION: Mapping[frozenset[str], str] = {
