@@ -250,16 +250,23 @@ def _being_written(
 ) -> bool:
     host, pid = name[1], int(name[2])
     age_s = now - entry.stat(follow_symlinks=False).st_mtime
-    if host == _HOST and not WINDOWS:  # where to ask for a process is to end it
+    if host == _HOST and not WINDOWS:
         if pid == os.getpid() and ours:  # from an earlier process with our number
             return False
-        try:
-            os.kill(pid, 0)
-        except (ProcessLookupError, OverflowError):
+        if not is_running(pid):
             return shared and age_s < _ABANDONED_IN_OURS_S
-        except PermissionError:  # a process of another user
-            pass
     return age_s < (_ABANDONED_IN_OURS_S if ours else _ABANDONED_S)
+
+
+def is_running(pid: int) -> bool:
+    """Whether this machine has such a process. Not for Windows, where to ask is to end it."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # a process of another user
+        pass
+    return True
 
 
 def _time_in(folder: Path) -> float:

@@ -19,7 +19,7 @@ from pseudoword.files import read_regular
 from pseudoword.ui import estimates, job_files, jobs, training
 from pseudoword.ui.estimates import estimate
 from pseudoword.ui.job import Job
-from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles
+from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles, settings_of
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.progress import FileProgress
 from pseudoword.ui.workspace import UnknownIdError, Workspace, WorkspaceLimits
@@ -95,11 +95,17 @@ def test_the_pictures_are_those_of_when_it_was_submitted(
 ) -> None:
     first, *_ = queue.data_sets.pictures(data_set)
     job = queue.submit(data_set, "<cat>", **settings)
-    before = {p.name: p.read_bytes() for p in queue.settings(job.id).pictures[0].iterdir()}
+    before = {
+        p.name: p.read_bytes()
+        for p in settings_of(JobFiles(queue.workspace, job.id)).pictures[0].iterdir()
+    }
     queue.data_sets.set_crop(data_set, first.id, (0, 0, 16, 16))
     queue.data_sets.set_caption(data_set, first.id, "new")
     queue.data_sets.discard(data_set)
-    assert {p.name: p.read_bytes() for p in queue.settings(job.id).pictures[0].iterdir()} == before
+    assert {
+        p.name: p.read_bytes()
+        for p in settings_of(JobFiles(queue.workspace, job.id)).pictures[0].iterdir()
+    } == before
     train(queue, job.id)
     assert queue.job(job.id).state == "done"
 
@@ -148,7 +154,7 @@ def test_a_word_is_learned_in_sentences_of_ones_own(
     job = queue.submit(data_set, "<cat>", **settings, sentences=["my [name], always"])
     train(queue, job.id)
     assert queue.job(job.id).state == "done"
-    assert queue.settings(job.id).template.endswith("sentences.txt")
+    assert settings_of(JobFiles(queue.workspace, job.id)).template.endswith("sentences.txt")
 
 
 def test_two_pages_that_submit_one_name_at_once_train_it_once(
@@ -427,7 +433,7 @@ def test_words_of_the_library_that_captions_name_are_read_as_such(
     train(queue, hat.id)
     longer = settings | {"sentences": ["a [name] in a <hat>-box"], "also": ["<hat>-box=box"]}
     box = queue.submit(data_set, "<in>", **longer)
-    assert queue.settings(box.id).words == ()
+    assert settings_of(JobFiles(queue.workspace, box.id)).words == ()
     queue.remove(box.id)
     queue.library.add(embedding("<cap>"), "cap.pt")  # nobody knows for which model
     picture, *_ = queue.data_sets.pictures(data_set)
@@ -444,7 +450,7 @@ def test_words_of_the_library_that_captions_name_are_read_as_such(
     ]
     of_hat = queue.library.file(hat.id).read_bytes()
     for one in (job, *others):
-        (copy,) = queue.settings(one.id).words
+        (copy,) = settings_of(JobFiles(queue.workspace, one.id)).words
         assert Path(copy).read_bytes() == of_hat
     train(queue, job.id)
     assert [note for note in queue.job(job.id).notes if "<cap> is plain text here" in note]
@@ -455,7 +461,7 @@ def test_words_of_the_library_that_captions_name_are_read_as_such(
     train(moved, others[0].id)
     assert moved.job(others[0].id).state == "done", moved.job(others[0].id).sentence
     without = moved.submit(data_set, "<e>", **captioned)
-    assert moved.settings(without.id).words == ()
+    assert settings_of(JobFiles(moved.workspace, without.id)).words == ()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits on Windows")
@@ -533,7 +539,7 @@ def test_a_picture_that_was_damaged_since_is_told(
     queue: Queue, data_set: str, settings: dict[str, Any]
 ) -> None:
     job = queue.submit(data_set, "<cat>", **settings)
-    picture = next(iter(queue.settings(job.id).pictures[0].iterdir()))
+    picture = next(iter(settings_of(JobFiles(queue.workspace, job.id)).pictures[0].iterdir()))
     picture.write_bytes(b"damaged")
     train(queue, job.id)
     assert "is not a picture" in queue.job(job.id).sentence

@@ -24,7 +24,7 @@ from pseudoword.runs import pack
 from pseudoword.runs.run import Run, evaluate
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.ui import processes, training, worker
-from pseudoword.ui.job_files import OUTCOME, WORKER, JobFiles
+from pseudoword.ui.job_files import OUTCOME, WORKER, JobFiles, settings_of
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.workspace import Workspace
 
@@ -137,7 +137,7 @@ def test_a_word_that_fails_in_a_pack_takes_no_other_one_with_it(
 ) -> None:
     queue.submit(data_set, "<cat>", **settings | {"steps": 8})
     damaged = queue.submit(data_set, "<dog>", **settings)
-    picture = next(iter(queue.settings(damaged.id).pictures[0].iterdir()))
+    picture = next(iter(settings_of(JobFiles(queue.workspace, damaged.id)).pictures[0].iterdir()))
     picture.unlink()  # it is the same file in all three
     picture.write_bytes(b"damaged")
     queue.submit(data_set, "<eel>", **settings)
@@ -243,7 +243,10 @@ def test_a_training_is_stopped_with_its_word_and_goes_on_as_if_it_had_not_been(
     page.resume(job.id)
     working().join(240)
     assert page.job(job.id).state == "done"
-    settings |= {"base": queue.settings(job.id).base, "out": tmp_path / "unbroken"}
+    settings |= {
+        "base": settings_of(JobFiles(queue.workspace, job.id)).base,
+        "out": tmp_path / "unbroken",
+    }
     unbroken = train(queue.data_sets.files(data_set), "<cat>", **settings)
     word = formats.read(page.library.file(job.id))
     assert torch.equal(word.vectors["clip_l"], unbroken.concept.vectors["clip_l"])

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from pseudoword.files import WINDOWS, file_stem
+from pseudoword.files import WINDOWS, file_stem, is_running
 from pseudoword.fleet.stores import Store
 
 
@@ -27,15 +27,8 @@ def is_gone(store: Store, worker: str) -> bool:
     if store.read(_counter(worker)) is None:
         return True
     host, _, process = worker.rpartition("-")[0].rpartition("-")
-    if host != _host() or not process.isdecimal() or WINDOWS:
-        return False
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:  # a process of another user
-        pass
-    return False
+    is_here = host == _host() and process.isdecimal() and not WINDOWS
+    return is_here and not is_running(int(process))
 
 
 class SignOfLife:

@@ -183,10 +183,6 @@ class Queue:
         """
         return job_of(JobFiles(self.workspace, name), self.library)
 
-    def settings(self, name: str) -> TrainConfig:
-        """The settings of a training, with where its run is."""
-        return settings_of(JobFiles(self.workspace, name))
-
     def curves(self, name: str) -> Curves:
         """What the training has logged so far."""
         return Curves.of(self.workspace.place("runs", name) / LOG)
