@@ -603,7 +603,7 @@ def test_long_curves_are_thinned_and_keep_their_end(queue: Queue) -> None:
 
 @pytest.mark.parametrize("name", ["..", "", "0" * 32])
 def test_only_trainings_of_this_queue_are_named(queue: Queue, name: str) -> None:
-    for use in (queue.job, queue.stop, queue.resume, queue.remove, queue.settings):
+    for use in (queue.job, queue.stop, queue.resume, queue.remove):
         with pytest.raises(UnknownIdError):
             use(name)
 

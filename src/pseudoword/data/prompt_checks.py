@@ -278,13 +278,10 @@ def check_each_is_named(
     left_out = always_left_out(settings) if all("[name]" in one for one in with_captions) else ""
     for number, token in enumerate(tokens if len(tokens) > 1 else ()):
         flag, own = ("--also", [token]) if number else ("--token", [token, "[name]"])
-
-        def in_one_of(texts: Sequence[str], own: Sequence[str] = own) -> bool:
-            return any(names_one(text, own, known) for text in texts)
-
-        if in_one_of(templates):
+        if any(names_one(text, own, known) for text in templates):
             continue
-        in_captions = bool(with_captions) and in_one_of(captions)
+        used = captions if with_captions else ()
+        in_captions = any(names_one(text, own, known) for text in used)
         if in_captions and left_out:
             raise PromptError(
                 f"{flag} {token}: only captions have {token} in them, and {left_out} leaves all of "

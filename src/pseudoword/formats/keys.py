@@ -74,10 +74,9 @@ XTI_LAYERS = (
 )
 """XTI's names for the cross-attention layers of Stable Diffusion 1's U-Net, in order."""
 
-_ENCODER_OF_WIDTH = {
-    **ENCODER_OF_WIDTH,
-    **{WIDTHS[key]: key for key in ("pile_t5xl", "gemma2_2b", "qwen3_4b", "qwen25_7b")},
-    **{WIDTHS[key]: key for key in ("gemma3_12b", "mistral3_24b")},
+_ENCODER_OF_WIDTH = ENCODER_OF_WIDTH | {
+    WIDTHS[key]: key
+    for key in ("pile_t5xl", "gemma2_2b", "qwen3_4b", "qwen25_7b", "gemma3_12b", "mistral3_24b")
 }
 """Width -> the encoder that is meant where a file names none; several have 1024, 2048 or more."""
 
