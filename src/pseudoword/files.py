@@ -81,6 +81,15 @@ def read_errors(path: Path, error: type[PseudowordError]) -> Iterator[None]:
         raise error(f"{path} cannot be read: {problem.strerror or problem}.") from problem
 
 
+@contextlib.contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn each `OSError` into an error that says that `path` cannot be written, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
 def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> bytes:
     """All bytes of a regular file, or of the target of a link.
 

@@ -30,6 +30,7 @@ from pseudoword.files import (
     remove_abandoned,
     storage_error,
     unfit_for_windows,
+    write_errors,
     write_whole,
 )
 from pseudoword.lookup import is_address
@@ -260,14 +261,12 @@ class Outputs:
 
     def _note(self, name: str, **facts: Any) -> None:
         line = json.dumps({"maker": self.maker, "name": name, **facts})
-        try:
+        with write_errors(self.record):
             self.folder.mkdir(parents=True, exist_ok=True)
             with patiently(lambda: self.record.open("ab")) as file:
                 file.write(f"\n{line}".encode())  # a line that was cut off does not damage the next
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError as error:
-            raise storage_error(self.record, error) from error
 
     def _read(self) -> dict[str, list[str | None]]:
         """Name -> SHA-256 that its file may have; several, if we were killed during a write."""

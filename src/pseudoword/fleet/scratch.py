@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pseudoword import locks
 from pseudoword.errors import PseudowordError
-from pseudoword.files import storage_error
+from pseudoword.files import write_errors
 
 PREFIX = ".pseudoword-work-"
 
@@ -29,10 +29,8 @@ def folder(where: Path | None = None) -> Iterator[Path]:
     """
     where = where or Path(tempfile.gettempdir())
     remove_abandoned(where)
-    try:
+    with write_errors(where):
         made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
-    except OSError as error:
-        raise storage_error(where, error) from error
     try:
         with locks.lock_folder(made):
             yield made

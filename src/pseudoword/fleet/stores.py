@@ -26,7 +26,7 @@ from pseudoword.files import (
     read_errors,
     remove,
     remove_abandoned,
-    storage_error,
+    write_errors,
     write_whole,
 )
 from pseudoword.lookup import is_address, path_argument
@@ -157,7 +157,7 @@ class FolderStore:
         """As in `Store`: the file is written under another name, and linked to its own."""
         path = self._folder / name
         self._check()
-        with _told(path):
+        with write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._tidy(path.parent)
             descriptor, unfinished = create_temporary(path.parent)
@@ -181,7 +181,7 @@ class FolderStore:
 
     def remove(self, name: str) -> None:
         """As in `Store`."""
-        with _told(self._folder / name):
+        with write_errors(self._folder / name):
             remove(self._folder / name)
 
     def names(self, folder: str) -> list[str]:
@@ -249,14 +249,6 @@ def _link(unfinished: str, path: Path) -> None:
             f"cannot write {path}: {reason(error)}. Its disk seems to have no hard links, without "
             "which two workers may claim one word. Choose a folder on another disk."
         ) from error
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 class BucketStore:

@@ -16,7 +16,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.data import picture_files
 from pseudoword.errors import PictureError, RunFolderError, SettingsError, StorageError
-from pseudoword.files import read_regular, remove_abandoned, storage_error
+from pseudoword.files import read_regular, remove_abandoned, write_errors
 from pseudoword.formats import native
 from pseudoword.outputs import Outputs, check_not_input, check_writable
 from pseudoword.runs import checkpoint, run_log, setting_changes
@@ -76,7 +76,7 @@ class RunFolder:
             RunFolderError: the run would replace files that no run has written; or a run's words or
                 checkpoints are here, but not its settings.
         """
-        try:
+        with write_errors(self.path):
             for folder in (self.path, self.previews, self.path / WORDS):
                 check_not_input(folder, config.pictures)
                 if os.path.lexists(folder) and not folder.is_dir():
@@ -86,8 +86,6 @@ class RunFolder:
             check_writable(self.config, self.path / FILMSTRIP, self.path / WORDS / "copy")
             self._check_inputs(config)
             foreign = [] if overwrite else self._foreign_files(config)
-        except OSError as error:
-            raise storage_error(self.path, error) from error
         if foreign:
             raise RunFolderError(
                 f"{listed(foreign)} would be replaced, but no run has written that: it was here "

@@ -8,7 +8,7 @@ word: where it stops, the others go on.
 from pathlib import Path
 from typing import Literal
 
-from pseudoword.files import patiently, storage_error
+from pseudoword.files import patiently, write_errors
 
 Request = Literal["preview", "save", "stop"]
 
@@ -22,11 +22,9 @@ def ask(folder: Path, request: Request) -> None:
         StorageError: the request cannot be written.
     """
     path = _file(folder, request)
-    try:
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         patiently(path.touch)
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 def take(folder: Path) -> set[Request]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pseudoword.errors import RunFolderError
-from pseudoword.files import patiently, read_regular, storage_error
+from pseudoword.files import patiently, read_regular, write_errors
 
 LARGEST_NBYTES = 256 * 1024 * 1024
 """A larger log is not read."""
@@ -19,11 +19,8 @@ def append(path: Path, entry: Mapping[str, float]) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    try:
-        with patiently(lambda: path.open("ab")) as file:
-            file.write(line(entry))
-    except OSError as error:
-        raise storage_error(path, error) from error
+    with write_errors(path), patiently(lambda: path.open("ab")) as file:
+        file.write(line(entry))
 
 
 def read(path: Path) -> list[dict[str, float]]:

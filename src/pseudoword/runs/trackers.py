@@ -12,7 +12,7 @@ from PIL.Image import Image
 
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
-from pseudoword.files import storage_error
+from pseudoword.files import write_errors
 from pseudoword.text import public_values
 
 COLUMNS = ("step", "loss", "lr", "norm", "grad", "seconds", "evaluation", "held_out")
@@ -41,20 +41,16 @@ class Csv:
         self, folder: Path, _config: TrainConfig, before: Sequence[Mapping[str, float]]
     ) -> None:
         self._path = folder / "log.csv"
-        try:
+        with write_errors(self._path):
             self._file = self._path.open("w", newline="", encoding="utf-8")
-        except OSError as error:
-            raise storage_error(self._path, error) from error
         self._writer = csv.DictWriter(self._file, COLUMNS, extrasaction="ignore")
         self._writer.writeheader()
         self._writer.writerows(before)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        try:
+        with write_errors(self._path):
             self._writer.writerow({"step": step, **numbers})
             self._file.flush()
-        except OSError as error:
-            raise storage_error(self._path, error) from error
 
     def picture(self, step: int, name: str, picture: Image) -> None:
         pass

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pseudoword.files import WINDOWS, storage_error
+from pseudoword.files import WINDOWS, write_errors
 from pseudoword.ui.workspace import Workspace
 
 WORKER, TRAINING = "pseudoword.ui.worker", "pseudoword.ui.training_process"
@@ -49,7 +49,7 @@ def _start(module: str, workspace: Workspace, log: Path, *more: str) -> "subproc
         flags = ("CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")
         apart = {"creationflags": sum(getattr(subprocess, name) for name in flags)}
     here = workspace.folder / "locks" / "empty"
-    try:
+    with write_errors(log):
         here.mkdir(exist_ok=True, mode=0o700)
         with open(log, "wb") as said:
             return subprocess.Popen(
@@ -61,5 +61,3 @@ def _start(module: str, workspace: Workspace, log: Path, *more: str) -> "subproc
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"},
                 **apart,
             )
-    except OSError as error:
-        raise storage_error(log, error) from error

@@ -83,7 +83,7 @@ class Workspace:
         self.folder = Path(folder).resolve()
         self.limits = limits or WorkspaceLimits()
         self._counted_nbytes, self._counted_at = 0, -math.inf
-        try:
+        with files.write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for name in (*KINDS, MODELS, LORAS):
                 (self.folder / name).mkdir(exist_ok=True, mode=0o700)
@@ -92,8 +92,6 @@ class Workspace:
                         f"{self.folder / name} is a link, and a workspace has none. Replace it by "
                         "a folder, or choose another --workspace."
                     )
-        except OSError as error:
-            raise files.storage_error(self.folder, error) from error
 
     def new(self, kind: Kind, name: str | None = None) -> tuple[str, Path]:
         """A new id, or the one that is given, and its empty folder.
@@ -104,10 +102,8 @@ class Workspace:
         """
         name = secrets.token_hex(16) if name is None else name
         path = self.place(kind, name)
-        try:
+        with files.write_errors(path):
             path.mkdir(mode=0o700)
-        except OSError as error:
-            raise files.storage_error(path, error) from error
         return name, path
 
     def path(self, kind: Kind, name: str) -> Path:
@@ -229,14 +225,12 @@ class Workspace:
     def move_to_trash(self, kind: Kind, name: str) -> None:
         """Take something out of sight; `bring_back` undoes it."""
         source, trash = self.path(kind, name), self.folder / "trash" / name
-        try:
+        with files.write_errors(trash):
             trash.mkdir(exist_ok=True, mode=0o700)
             shutil.rmtree(trash / kind, ignore_errors=True)
             files.move(source, trash / kind)
             for old in self.ids("trash")[: -self.limits.most_trash]:
                 shutil.rmtree(self.folder / "trash" / old, ignore_errors=True)
-        except OSError as error:
-            raise files.storage_error(trash, error) from error
 
     def bring_back(self, kind: Kind, name: str) -> None:
         """Undo `move_to_trash`.
@@ -250,12 +244,10 @@ class Workspace:
             raise UnknownIdError(f"{CALLED[kind]} not in the trash any more.")
         if os.path.lexists(target):
             raise StorageError(f"{target} is there again already; it was not replaced.")
-        try:
+        with files.write_errors(target):
             files.move(source, target)
             with contextlib.suppress(OSError):
                 source.parent.rmdir()
-        except OSError as error:
-            raise files.storage_error(target, error) from error
 
 
 def base_name(name: str) -> str:
