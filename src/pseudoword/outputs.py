@@ -15,7 +15,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pseudoword.errors import SettingsError, StorageError
@@ -287,14 +287,15 @@ class Outputs:
                 line = json.loads(text)
                 if isinstance(line, dict) and line.get("maker") == self.maker:
                     name = line.get("name")
-                    if isinstance(name, str) and _stays_inside(name):
+                    if isinstance(name, str) and stays_inside(name):
                         yield line
 
 
-def _stays_inside(name: str) -> bool:
-    """Whether a name stays inside the folder: a record may come from anyone, with its folder."""
+def stays_inside(name: str) -> bool:
+    """Whether a name stays inside its folder: a record or an archive may come from anyone."""
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and not {"..", "\\"} & {*path.parts, *name}
+    anchored = path.is_absolute() or PureWindowsPath(name).drive or not path.parts
+    return not (anchored or {"..", "\\", "\0"} & {*path.parts, *name})
 
 
 def _digest(path: Path) -> str | None:

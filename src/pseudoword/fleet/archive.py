@@ -4,11 +4,12 @@ import io
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from pseudoword.errors import DamagedError
 from pseudoword.files import WINDOWS, unfit_for_windows, write_whole
 from pseudoword.locks import HOLDER, LOCK
+from pseudoword.outputs import stays_inside
 
 LARGEST_NBYTES = 2**31
 """A larger archive is not unpacked."""
@@ -67,11 +68,9 @@ def unpack(data: bytes, folder: Path, where: str, advice: str = "") -> None:
 
 def _check(names: Iterable[str], where: str) -> None:
     for name in names:
-        path = PurePosixPath(name)
-        anchored = path.is_absolute() or PureWindowsPath(name).drive or not path.parts
-        if anchored or {"..", "\\", "\0"} & {*path.parts, *name}:
+        if not stays_inside(name):
             raise DamagedError(f"{where} names a file outside its folder: {name!r}.")
-        if WINDOWS and (why := unfit_for_windows(path.parts)):
+        if WINDOWS and (why := unfit_for_windows(PurePosixPath(name).parts)):
             raise DamagedError(
                 f"{where} has a file {name!r}, which cannot be here: {why}. Let a worker elsewhere "
                 "learn it, or rename the file and submit the word again."
