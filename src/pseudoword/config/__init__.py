@@ -3,7 +3,7 @@
 One file per group of settings; `TrainConfig` puts the groups together.
 """
 
-from pseudoword.config.base_choice import BaseChoice, DType, Prediction, Quantize
+from pseudoword.config.base_choice import BaseChoice, DType, Quantize
 from pseudoword.config.bench import BenchConfig, EvaluateConfig
 from pseudoword.config.fields import flag
 from pseudoword.config.generate import Emphasis, GenerateConfig
@@ -27,7 +27,6 @@ __all__ = [
     "InitMode",
     "LoadConfig",
     "PlanConfig",
-    "Prediction",
     "PrepareConfig",
     "Quantize",
     "Settings",

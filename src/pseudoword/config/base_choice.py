@@ -22,7 +22,6 @@ SIZES = ("sd1", "sd2", "sdxl")
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Quantize = Literal["none", "8bit", "4bit"]
-Prediction = Literal["auto", "epsilon", "v_prediction"]
 
 
 class BaseChoice(Settings):
@@ -57,7 +56,7 @@ class BaseChoice(Settings):
     """For a base model in one file: a folder in diffusers' layout, or a hub id, with its configs
     and tokenizers; for one with a transformer also with all of its other parts."""
 
-    prediction_type: Prediction = "auto"
+    prediction_type: Literal["auto", "epsilon", "v_prediction"] = "auto"
     """What the model predicts. auto is what its files say."""
 
     clip_skip: Annotated[int, Field(ge=1, le=12)] = 1

@@ -19,7 +19,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.text import brief, reason
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import use
-from pseudoword.ui.page.events import LISTEN, told
+from pseudoword.ui.page.events import LISTEN, PRIVATE, told
 from pseudoword.ui.page.guard import HERE, Guard
 from pseudoword.ui.page.teach import TeachPanel
 from pseudoword.ui.page.typed import keep_tab
@@ -65,7 +65,7 @@ def page(desk: Desk) -> gr.Blocks:
                 "<p>Teach a text-to-image model a new word.</p></header>"
             )
             shade = gr.Button("Light or dark", size="sm", min_width=110, scale=0, elem_id="shade")
-            shade.click(None, js=TOGGLE, api_visibility="private")
+            shade.click(None, js=TOGGLE, **PRIVATE)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Teach", id="teach") as teach_tab:
                 teaching = TeachPanel(desk)

@@ -25,7 +25,7 @@ from pseudoword.ui.page.pieces import text
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden", "queue": False}
 """For what is quick and frequent: it does not wait behind long work, and nothing flickers."""
 
 LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
