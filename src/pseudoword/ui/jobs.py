@@ -53,7 +53,7 @@ class Queue:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.data_sets = DataSets(workspace)
-        self.library = Library(workspace, self._tokens)
+        self.library = Library(workspace)
         self.drawing = Drawing(self.library)
         self._woken = -math.inf
 
@@ -285,11 +285,6 @@ class Queue:
         if self.job(name).state != "running":
             raise SettingsError(f"{self.job(name).called} is not being learned at the moment.")
         internals.ask(self.workspace.place("runs", name), what)
-
-    def _tokens(self, but: str) -> set[str]:
-        """The names of words that are being learned, or wait for it."""
-        learned = [job.tokens for job in self.jobs() if not job.over]
-        return {token for words in learned for word, token in words.items() if word != but}
 
 
 def _take_out(files: JobFiles) -> None:

@@ -9,7 +9,7 @@ import json
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pseudoword.files import file_stem, remove, write_whole
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief
 from pseudoword.ui import libraries
-from pseudoword.ui.job_files import NO_WORD, read_json
+from pseudoword.ui.job_files import NO_WORD, OVER, in_queue, read_json
 from pseudoword.ui.learned_words import CONCEPT, LearnedWord, copies_of, saved_in
 from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
 
@@ -63,13 +63,8 @@ class Download:
 class Library:
     """The words of a workspace."""
 
-    def __init__(
-        self, workspace: Workspace, being_learned: Callable[[str], set[str]] = lambda _but: set()
-    ) -> None:
-        """The library of `workspace`; `being_learned` says which names are taken by trainings,
-        without the one of an id."""
+    def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self._being_learned = being_learned
         self._read: dict[Path, tuple[object, Word]] = {}
 
     def words(self) -> list[Word]:
@@ -314,6 +309,13 @@ class Library:
     def is_learning(self) -> bool:
         """Whether a word is being learned, or waits for it."""
         return bool(self._being_learned(""))
+
+    def _being_learned(self, but: str) -> set[str]:
+        """The names of words that are being learned, or wait for it, without the one of an id."""
+        learned = [files.tokens for files in in_queue(self.workspace) if files.state not in OVER]
+        return {
+            self.called(w, token) for words in learned for w, token in words.items() if w != but
+        }
 
     def _put(self, concept: "api.Concept", preview: bytes | None, source: str) -> Word:
         """A word in a folder of its own, which it is in as soon as its file is."""
