@@ -2,40 +2,11 @@
 
 from collections.abc import Mapping
 
-_STEPS = "--steps counts steps, of --batch pictures each"
-_REPEATS = (
-    "--steps says for how long; where some pictures are to be used more often, put folders called "
-    "such as 10_cat and 3_dog into the folder of PICTURES"
-)
-_ATTENTION = "torch's own fast attention is always used"
-_ENCODED = "pictures are encoded once, before the first step, and kept on disk"
-_CAPTIONS = (
-    "captions in .txt and .caption files, or else in metadata.jsonl, are found by themselves; "
-    "rename others"
-)
-_KEPT = "the same command continues the run in its folder, --out, where the last state is kept"
-_PUSH = "`pseudoword push` publishes the finished word"
-_FORMATS = "`pseudoword convert` writes the finished word in other formats"
-_FOUND = "what the base model is, its files say"
-_FEW = "the optimiser holds a few vectors only, so 8 bits save nothing; leave it out"
-_BUCKETS = "--crop buckets chooses the shapes; their area is --resolution squared"
-_NOISE = "there is no such noise; --noise-offset is for very dark or bright pictures"
-_LOSS = "losses are weighted by --min-snr, and --timestep-sampling says which timesteps are drawn"
-_LORA = "only the word is learned; leave it out"
-_HUB_DATA = (
-    "PICTURES is a folder on this machine; captions in its metadata.jsonl or metadata.csv are "
-    "found by themselves"
-)
-_HUBER = "--loss huber has one --huber-delta for all timesteps"
-_NO_PRIOR = "the model does not change, so there is nothing of it to preserve; leave it out"
-_PREVIEWS = "each --preview is a picture, and may end in its own --n, --d, --w, --h, --s, --l"
-_LOG = "--log names other logs, and they lie in the folder of the run"
-_SPEED = "leave it out; `pseudoword plan` says what fits, and docs/training.md what saves memory"
-
 _NAMES: Mapping[str, str] = {
     # what is learned, and from where
     "v2 v_parameterization model_type force_v_prediction force_epsilon_prediction": (
-        f"{_FOUND}; where they say what it predicts wrongly, give --prediction-type"
+        "what the base model is, its files say; where they say what it predicts wrongly, give "
+        "--prediction-type"
     ),
     "revision": "write it into --base, as owner/name@revision",
     "tokenizer_name tokenizer_cache_dir": "the tokenizer is that of the base model",
@@ -60,7 +31,10 @@ _NAMES: Mapping[str, str] = {
         "--init takes words, and embedding files, too"
     ),
     # pictures
-    "repeats dataset_repeats num_repeats balancing loss_weight": _REPEATS,
+    "repeats dataset_repeats num_repeats balancing loss_weight": (
+        "--steps says for how long; where some pictures are to be used more often, put folders "
+        "called such as 10_cat and 3_dog into the folder of PICTURES"
+    ),
     "include_subdirectories": "folders in a folder are not searched; give each as PICTURES",
     "resolution_override": (
         "a run has one --resolution, the side of a square; other shapes have --width and --height"
@@ -68,7 +42,9 @@ _NAMES: Mapping[str, str] = {
     "center_crop": "it is the default, --crop centre",
     "random_crop enable_crop_jitter": "it is --crop random",
     "enable_bucket aspect_ratio_bucketing aspect_ratio_buckets min_bucket_reso max_bucket_reso "
-    "bucket_reso_steps bucket_no_upscale": _BUCKETS,
+    "bucket_reso_steps bucket_no_upscale": (
+        "--crop buckets chooses the shapes; their area is --resolution squared"
+    ),
     "face_crop_aug_range": "--crop focal finds the place with most to see",
     "color_aug enable_random_brightness enable_fixed_brightness enable_random_contrast "
     "enable_fixed_contrast enable_random_saturation enable_fixed_saturation enable_random_hue "
@@ -87,10 +63,17 @@ _NAMES: Mapping[str, str] = {
     "normalize_masked_area_loss": "it is always so: the mean of a picture's weights is one",
     "cache_latents cache_latents_to_disk latent_caching cache_vae_outputs vae_batch_size "
     "skip_cache_check cache_info dataloader_num_workers max_data_loader_n_workers "
-    "persistent_data_loader_workers dataloader_threads": _ENCODED,
+    "persistent_data_loader_workers dataloader_threads": (
+        "pictures are encoded once, before the first step, and kept on disk"
+    ),
     "reg_data_dir prior_loss_weight class_data_dir class_prompt num_class_images sample_batch_size "
-    "with_prior_preservation prior_generation_precision": _NO_PRIOR,
-    "dataset_name dataset_config_name image_column caption_column": _HUB_DATA,
+    "with_prior_preservation prior_generation_precision": (
+        "the model does not change, so there is nothing of it to preserve; leave it out"
+    ),
+    "dataset_name dataset_config_name image_column caption_column": (
+        "PICTURES is a folder on this machine; captions in its metadata.jsonl or metadata.csv are "
+        "found by themselves"
+    ),
     "image_interpolation_mode resize_interpolation": (
         "pictures are made smaller and larger with Lanczos's filter"
     ),
@@ -106,7 +89,10 @@ _NAMES: Mapping[str, str] = {
         "--template takes a file of sentences, with [name] and perhaps [filewords] in them; with "
         "--template filewords each caption is the whole sentence"
     ),
-    "caption_extension caption_extention": _CAPTIONS,
+    "caption_extension caption_extention": (
+        "captions in .txt and .caption files, or else in metadata.jsonl, are found by themselves; "
+        "rename others"
+    ),
     "jsonl_path": (
         "its folder is PICTURES; call it data.jsonl, so that its captions are read, and put masks "
         "beside the pictures"
@@ -130,7 +116,7 @@ _NAMES: Mapping[str, str] = {
         "--drop-tags and --drop-caption drop with the same probability in every step"
     ),
     # optimisation
-    "num_train_epochs max_train_epochs epochs": _STEPS,
+    "num_train_epochs max_train_epochs epochs": "--steps counts steps, of --batch pictures each",
     "scale_lr": "a step takes the mean of its samples, so --lr needs no scale",
     "prodigy_beta3 prodigy_decouple prodigy_use_bias_correction prodigy_safeguard_warmup": (
         "an option of the optimiser is --optimiser-option, such as beta3=0.9"
@@ -140,7 +126,9 @@ _NAMES: Mapping[str, str] = {
         "it is --optimiser-option weight_decay=0.01"
     ),
     "adam_epsilon": "it is --optimiser-option eps=1e-8",
-    "use_8bit_adam use_8bit": _FEW,
+    "use_8bit_adam use_8bit": (
+        "the optimiser holds a few vectors only, so 8 bits save nothing; leave it out"
+    ),
     "use_lion_optimizer": "it is --optimiser Lion, of the package lion-pytorch",
     "lr_num_cycles lr_scheduler_num_cycles lr_power lr_scheduler_power lr_decay_steps "
     "lr_scheduler_timescale lr_scheduler_min_lr_ratio lr_scheduler_type lr_scheduler_args "
@@ -153,7 +141,9 @@ _NAMES: Mapping[str, str] = {
     "vector_shuffle": "the vectors of a word have one order",
     "use_ema": "it is --ema, such as --ema 0.999",
     "train_text_encoder train_text_encoder_frac train_transformer_frac rank lora_alpha "
-    "lora_dropout lora_layers lora_unet_blocks use_dora use_blora upcast_before_saving": _LORA,
+    "lora_dropout lora_layers lora_unet_blocks use_dora use_blora upcast_before_saving": (
+        "only the word is learned; leave it out"
+    ),
     "train_text_encoder_ti enable_t5_ti": (
         "it is always so: the word has vectors for each text encoder that reads it; leave it out"
     ),
@@ -163,7 +153,9 @@ _NAMES: Mapping[str, str] = {
     # noise and loss
     "multires_noise_iterations multires_noise_discount ip_noise_gamma "
     "ip_noise_gamma_random_strength adaptive_noise_scale noise_offset_random_strength "
-    "perturbation_noise_weight": _NOISE,
+    "perturbation_noise_weight": (
+        "there is no such noise; --noise-offset is for very dark or bright pictures"
+    ),
     "guidance_scale": (
         "a preview may end in --l GUIDANCE; models that read it as a number are trained at 1"
     ),
@@ -173,9 +165,11 @@ _NAMES: Mapping[str, str] = {
     ),
     "debiased_estimation_loss scale_v_pred_loss_like_noise_pred v_pred_like_loss "
     "weighting_scheme logit_mean logit_std mode_scale loss_weight_fn timestep_distribution "
-    "timestep_shift dynamic_timestep_shifting noising_bias noising_weight": _LOSS,
+    "timestep_shift dynamic_timestep_shifting noising_bias noising_weight": (
+        "losses are weighted by --min-snr, and --timestep-sampling says which timesteps are drawn"
+    ),
     "mse_strength mae_strength log_cosh_strength": "--loss is mse or huber",
-    "huber_schedule huber_scale": _HUBER,
+    "huber_schedule huber_scale": "--loss huber has one --huber-delta for all timesteps",
     # previews, copies, logs
     "num_validation_images num_validation_images_per_prompt": (
         "--preview may be repeated, each with a seed of its own: --d 1"
@@ -188,26 +182,33 @@ _NAMES: Mapping[str, str] = {
     ),
     "sample_at_first": "`pseudoword generate` draws the starting word",
     "sample_sampler": "a line of --preview names its scheduler: --ss DDIM",
-    "negative_validation_prompts samples sample_definition_file_name": _PREVIEWS,
+    "negative_validation_prompts samples sample_definition_file_name": (
+        "each --preview is a picture, and may end in its own --n, --d, --w, --h, --s, --l"
+    ),
     "save_every_n_epochs save_n_epoch_ratio save_last_n_epochs": "--save-every counts steps",
     "save_last_n_steps max_checkpoints": "--keep-last counts copies of the word, not steps",
     "resume resume_from_checkpoint continue_last_backup save_state save_state_on_train_end "
     "save_last_n_steps_state save_last_n_epochs_state checkpoints_total_limit "
-    "initial_epoch initial_step skip_until_initial_step": _KEPT,
+    "initial_epoch initial_step skip_until_initial_step": (
+        "the same command continues the run in its folder, --out, where the last state is kept"
+    ),
     "save_as_full_pipeline only_save_embeds": (
         "the model does not change; `pseudoword inspect` shows how to load it"
     ),
     "no_safe_serialization save_model_as save_precision use_safetensors output_model_format": (
-        _FORMATS
+        "`pseudoword convert` writes the finished word in other formats"
     ),
     "push_to_hub hub_model_id hub_token huggingface_repo_id huggingface_repo_type "
     "huggingface_path_in_repo huggingface_repo_visibility huggingface_token async_upload "
-    "save_state_to_huggingface resume_from_huggingface": _PUSH,
+    "save_state_to_huggingface resume_from_huggingface": (
+        "`pseudoword push` publishes the finished word"
+    ),
     "logging_dir log_prefix log_tracker_name log_tracker_config log_config wandb_run_name "
-    "wandb_api_key": _LOG,
+    "wandb_api_key": "--log names other logs, and they lie in the folder of the run",
     # speed and memory
-    "enable_xformers_memory_efficient_attention xformers sdpa mem_eff_attn "
-    "attention_mechanism": _ATTENTION,
+    "enable_xformers_memory_efficient_attention xformers sdpa mem_eff_attn attention_mechanism": (
+        "torch's own fast attention is always used"
+    ),
     "torch_compile dynamo_backend compile": "--graphs records the denoiser on an NVIDIA GPU",
     "do_quantization do_distillation verify_loading": "--quantize keeps the frozen layers in less",
     "deepspeed zero_stage offload_optimizer_device offload_optimizer_nvme_path "
@@ -221,7 +222,9 @@ _NAMES: Mapping[str, str] = {
     ),
     "fused_backward_pass disable_mmap_load_safetensors "
     "allow_tf32 lowram highvram blocks_to_swap "
-    "enable_cpu_offload_during_validation ddp_timeout local_rank": _SPEED,
+    "enable_cpu_offload_during_validation ddp_timeout local_rank": (
+        "leave it out; `pseudoword plan` says what fits, and docs/training.md what saves memory"
+    ),
     "cache_dir huggingface_cache_dir hf_cache_dir": (
         "the environment variable HF_HOME names the folder of the hub's files"
     ),
