@@ -14,15 +14,13 @@ from pseudoword.outputs import stays_inside
 LARGEST_NBYTES = 2**31
 """A larger archive is not unpacked."""
 
-_SOME_DATE = (1980, 1, 1, 0, 0, 0)
-
 
 def pack(files: Mapping[str, bytes]) -> bytes:
     """An archive of files: name -> contents. Nothing is compressed, as pictures are already."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
-            archive.writestr(zipfile.ZipInfo(name, _SOME_DATE), files[name])
+            archive.writestr(zipfile.ZipInfo(name), files[name])  # its date is always 1980
     return buffer.getvalue()
 
 
