@@ -152,8 +152,7 @@ def _object(data: bytes, file: Path) -> Iterator[Mapping[str, object]]:
 
 def _table(data: bytes, file: Path) -> Iterator[Mapping[str, object]]:
     try:
-        rows = csv.DictReader(io.StringIO(data.decode(), newline=""), strict=True)
-        yield from rows
+        yield from csv.DictReader(io.StringIO(data.decode(), newline=""), strict=True)
     except (ValueError, csv.Error) as error:
         raise PictureError(
             f"{file}: this is no table of captions, with commas between its columns, in UTF-8 "
