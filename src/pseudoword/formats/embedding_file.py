@@ -107,8 +107,7 @@ def read_files(path: Path) -> tuple[EmbeddingFile, ...]:
 
 def file_of_word(name: str, number: int) -> str:
     """The name of a file of this word of a run, counted from 1; the first has `name` itself."""
-    stem, ending = name.removesuffix(".safetensors"), ".safetensors"
-    return name if number == 1 else f"{stem}-{number}{ending}"
+    return name if number == 1 else f"{name.removesuffix('.safetensors')}-{number}.safetensors"
 
 
 def read_file(path: Path) -> EmbeddingFile:

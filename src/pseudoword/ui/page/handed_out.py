@@ -1,5 +1,6 @@
 """Files that the browser fetches: written where Gradio serves from, under names nobody guesses."""
 
+import contextlib
 import secrets
 import shutil
 import time
@@ -31,8 +32,6 @@ def _plain(name: str) -> str:
 
 def _sweep(folder: Path) -> None:
     for place in folder.iterdir():
-        try:
+        with contextlib.suppress(OSError):
             if time.time() - place.stat().st_mtime > KEPT_S:
                 shutil.rmtree(place, ignore_errors=True)
-        except OSError:
-            continue
