@@ -253,11 +253,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
     It is read again when it has changed: a page asks for all of them every other second.
     """
+    state = state_of(path)
+    return {} if state is None else dict(_read_json(path, state))
+
+
+def state_of(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written anew, or into; None while there is none."""
     try:
         found = path.stat()
     except OSError:
-        return {}
-    return dict(_read_json(path, (found.st_ino, found.st_mtime_ns, found.st_size)))
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 @lru_cache(MOST_KEPT)

@@ -11,6 +11,7 @@ import time
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -23,7 +24,7 @@ from pseudoword.files import file_stem, remove, write_whole
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief
 from pseudoword.ui import libraries
-from pseudoword.ui.job_files import NO_WORD, OVER, in_queue, read_json
+from pseudoword.ui.job_files import MOST_KEPT, NO_WORD, OVER, in_queue, read_json, state_of
 from pseudoword.ui.learned_words import CONCEPT, LearnedWord, copies_of, saved_in
 from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
 
@@ -65,7 +66,6 @@ class Library:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self._read: dict[Path, tuple[object, Word]] = {}
 
     def words(self) -> list[Word]:
         """All words, the newest first; those that are being learned as they were saved last."""
@@ -341,28 +341,16 @@ class Library:
     def _word(self, name: str, folder: Path) -> Word:
         about = read_json(folder / ABOUT)
         return replace(
-            self._told(name, folder / CONCEPT),
+            _from_file(name, folder / CONCEPT, state_of(folder / CONCEPT)),
             source=str(about.get("source", "")),
             created=float(about.get("created", 0.0)),
             preview=_preview_of(folder),
         )
 
-    def _told(self, name: str, file: Path) -> Word:
-        """What the file of a word tells. It is read once: a library may have a thousand."""
-        try:
-            stat = file.stat()
-            state = stat.st_ino, stat.st_mtime_ns, stat.st_size
-        except OSError:
-            state = None
-        before, word = self._read.get(file, (None, None))
-        if word is None or before != state:
-            word = _from_file(name, file)
-            self._read[file] = state, word
-        return word
 
-
-def _from_file(name: str, file: Path) -> Word:
-    """A word, as far as its file tells."""
+@lru_cache(MOST_KEPT)
+def _from_file(name: str, file: Path, _state: object) -> Word:
+    """A word, as far as its file tells. It is read once: a library may have a thousand."""
     (concept,) = internals.read_all(file)
     families = [concept.family] if concept.family else internals.families_of(concept.widths)
     return Word(

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Self
 
 from pseudoword.errors import StorageError
 from pseudoword.files import open_regular, read_regular
+from pseudoword.ui.job_files import state_of
 
 LOG = "log.jsonl"
 
@@ -42,7 +44,7 @@ class Curves:
     @classmethod
     def of(cls, path: Path) -> Self:
         """The curves of the log at `path` so far."""
-        return cls(*_curves(path, _state_of(path)))
+        return cls(*_curves(path, state_of(path)))
 
 
 def read_log(path: Path) -> list[Mapping[str, Any]]:
@@ -55,29 +57,20 @@ def read_log(path: Path) -> list[Mapping[str, Any]]:
 
 def last_entries(path: Path) -> Sequence[Mapping[str, Any]]:
     """The last entries of a run's log."""
-    return _tail(path, _state_of(path))
-
-
-def _state_of(path: Path) -> tuple[int, int]:
-    """Time and size of a log, which change with each line that is written to it."""
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
+    return _tail(path, state_of(path))
 
 
 @functools.lru_cache(MOST_CURVES)
-def _curves(path: Path, _state: tuple[int, int]) -> Sequence[tuple[Point, ...]]:
+def _curves(path: Path, _state: object) -> Sequence[tuple[Point, ...]]:
     entries, columns = read_log(path), ("loss", "evaluation", "held_out")
     return [_thin([(e["step"], e[one]) for e in entries if one in e]) for one in columns]
 
 
 @functools.lru_cache(MOST_TAILS)
-def _tail(path: Path, state: tuple[int, int]) -> Sequence[Mapping[str, Any]]:
+def _tail(path: Path, _state: object) -> Sequence[Mapping[str, Any]]:
     try:
         with open_regular(path, StorageError) as file:
-            file.seek(max(0, state[1] - TAIL_NBYTES))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_NBYTES))
             return _entries(file.read(TAIL_NBYTES))[-LAST:]
     except (StorageError, OSError):
         return []
