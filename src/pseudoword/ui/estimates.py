@@ -9,7 +9,7 @@ from pseudoword import api, internals, lookup
 from pseudoword.config import PlanConfig, TrainConfig
 from pseudoword.errors import PseudowordError
 from pseudoword.ui import libraries
-from pseudoword.ui.job_files import MOST_KEPT, JobFiles, in_queue, settings_of
+from pseudoword.ui.job_files import MOST_KEPT, JobFiles, in_queue, settings_of, state_of
 from pseudoword.ui.run_logs import LOG, read_log, seconds_per_step
 from pseudoword.ui.workspace import Workspace
 
@@ -49,15 +49,10 @@ def _plan(config: PlanConfig, _state: object) -> "api.Plan":
     return internals.plan_memory(config)
 
 
-def _state_of(base: Path) -> tuple[tuple[str, int, int], ...]:
-    """Sizes and times of a model's configs, which tell one that was replaced."""
+def _state_of(base: Path) -> tuple[object, ...]:
+    """That of a model's configs, which tells one that was replaced."""
     files = [*base.glob("*.json"), *base.glob("*/*.json")] if base.is_dir() else [base]
-    found = []
-    for file in sorted(files):
-        with contextlib.suppress(OSError):
-            stat = file.stat()
-            found.append((str(file), stat.st_size, stat.st_mtime_ns))
-    return tuple(found)
+    return tuple((file, state_of(file)) for file in sorted(files))
 
 
 def _seconds_per_step(workspace: Workspace, config: TrainConfig) -> float | None:
