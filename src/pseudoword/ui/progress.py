@@ -24,10 +24,8 @@ class FileProgress:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._told: dict[str, Any] = {
-            **{"began": time.time(), "phase": "", "done": 0, "total": 0},
-            "notes": [],
-        }
+        self._told: dict[str, Any] = {"began": time.time(), "phase": "", "done": 0, "total": 0}
+        self._told["notes"] = []
         self._written = 0.0
 
     def phase(self, text: str) -> None:
