@@ -30,6 +30,7 @@ from pseudoword.config import (
     TrainConfig,
 )
 from pseudoword.errors import RunFolderError, SettingsError, StorageError
+from pseudoword.files import WINDOWS
 from pseudoword.models import base_model
 from pseudoword.models.families.drawing import DiffusersDrawing
 from pseudoword.outputs import RECORD, Outputs
@@ -106,6 +107,7 @@ def test_a_kill_between_record_and_file_keeps_the_old_file_ours(
         {"name": ""},
         {"name": 5},
         {"name": "a\\..\\kept"},
+        {"name": "a\0b"},
         [],
         None,
     ],
@@ -118,6 +120,12 @@ def test_a_record_never_leads_out_of_its_folder(tmp_path: Path, line: object) ->
     ours.remove(*ours.recorded())
     assert kept.read_bytes() == PRECIOUS
     assert ours.recorded() == []
+
+
+@pytest.mark.skipif(WINDOWS, reason="there a drive is called so")
+def test_a_file_may_be_called_as_a_drive_is_elsewhere(tmp_path: Path) -> None:
+    Outputs(tmp_path, "train").write("c:word", b"1")
+    assert Outputs(tmp_path, "train").owned() == ["c:word"]
 
 
 def test_the_same_bytes_are_not_written_again_and_others_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pseudoword.errors import SettingsError, StorageError
@@ -294,8 +294,7 @@ class Outputs:
 def stays_inside(name: str) -> bool:
     """Whether a name stays inside its folder: a record or an archive may come from anyone."""
     path = PurePosixPath(name)
-    anchored = path.is_absolute() or PureWindowsPath(name).drive or not path.parts
-    return not (anchored or {"..", "\\", "\0"} & {*path.parts, *name})
+    return not (path.is_absolute() or not path.parts or {"..", "\\", "\0"} & {*path.parts, *name})
 
 
 def _digest(path: Path) -> str | None:

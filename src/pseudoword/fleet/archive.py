@@ -4,7 +4,7 @@ import io
 import unicodedata
 import zipfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pseudoword.errors import DamagedError
 from pseudoword.files import WINDOWS, unfit_for_windows, write_whole
@@ -66,7 +66,7 @@ def unpack(data: bytes, folder: Path, where: str, advice: str = "") -> None:
 
 def _check(names: Iterable[str], where: str) -> None:
     for name in names:
-        if not stays_inside(name):
+        if not stays_inside(name) or PureWindowsPath(name).drive:
             raise DamagedError(f"{where} names a file outside its folder: {name!r}.")
         if WINDOWS and (why := unfit_for_windows(PurePosixPath(name).parts)):
             raise DamagedError(
