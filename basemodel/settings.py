@@ -159,22 +159,22 @@ GPU = replace(
 
 # Every stage as small as possible: it shows that the recipe runs and resumes, but learns nothing.
 _MINI_CLIP = ClipSettings(
-    steps=10, batch=16, width=32, text_layers=1, vision_layers=1, projection=32, labels=True
+    steps=4, batch=16, width=32, text_layers=1, vision_layers=1, projection=32, labels=True
 )
 MINI = Settings(
     work=HERE / "work" / "mini",
     bundled=HERE / "work" / "mini" / "bundled",
     clip=_MINI_CLIP,
-    similarity=replace(_MINI_CLIP, distil_steps=10, text_steps=10),
-    vae=VaeSettings(steps=10, batch=8, channels=(8, 8, 8, 8)),
+    similarity=replace(_MINI_CLIP, distil_steps=4, text_steps=4),
+    vae=VaeSettings(steps=4, batch=8, channels=(8, 8, 8, 8)),
     unet=UnetSettings(
-        steps=12, batch=8, channels=(32, 32), shard_size=64, pool_shards=2, warmup_steps=5
+        steps=4, batch=8, channels=(32, 32), shard_size=64, pool_shards=2, warmup_steps=2
     ),
     threads=1,
     save_every_seconds=0.0,
-    log_every=5,
-    binding_every=6,
-    grid_every=12,
+    log_every=2,
+    binding_every=4,
+    grid_every=4,
     binding_pictures=16,
     sampler_steps=2,
     tokenizer_captions=500,

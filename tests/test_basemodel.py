@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,9 +38,11 @@ from basemodel.world import (
 STAGES = ("clip", "vae", "unet", "judge_tower", "judge", "judge_words")
 
 
-def recipe(work: Path, *more: str) -> Process:
-    options = ["--preset", "mini", "--work", work, "--bundled", work / "bundled"]
-    return Process(*options, *more, module="basemodel")
+def recipe(work: Path, *more: str, killed_in: str = "") -> Process:
+    options = ["--preset", "mini", "--work", work, "--bundled", work / "bundled", *more]
+    if killed_in:
+        return Process(killed_in, *options, module="killed_recipe")
+    return Process(*options, module="basemodel")
 
 
 def finish(process: Process) -> str:
@@ -77,12 +78,8 @@ def test_the_recipe_makes_a_bundle_that_loads(unbroken: Path) -> None:
 @pytest.mark.slow
 def test_killed_in_every_stage_it_ends_at_the_same_weights(unbroken: Path, tmp_path: Path) -> None:
     for stage in STAGES:
-        process = recipe(tmp_path)
-        while f"[{stage}] 5/" not in process.stdout:
-            assert process.poll() is None, f"it ended before {stage}: {process.stderr}"
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process = recipe(tmp_path, killed_in=stage)
+        assert process.wait() == -signal.SIGKILL, process.stderr
     said = finish(recipe(tmp_path))
     assert "[clip]" not in said, "a finished stage was trained again"
     for path in unbroken.rglob("*.safetensors"):
