@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import functools
+import gc
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -174,6 +175,13 @@ def _keep_vae(family: Any) -> None:
 def short_range_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rate is chosen after a few steps: enough where only its bytes matter."""
     monkeypatch.setattr(learning_rate_finder, "STEPS", 4 * learning_rate_finder.EVERY)
+
+
+@pytest.fixture
+def little_to_search() -> None:
+    """What is searched for garbage, or counted, is what the test itself makes."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
