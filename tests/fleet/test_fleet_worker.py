@@ -56,13 +56,21 @@ def until(happened: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def test_a_worker_learns_what_train_learns(base: Path, address: str, tmp_path: Path) -> None:
-    folder = words(tmp_path / "words", "a", "b", "c")
-    queue = submit(base, address, folder)
+@pytest.fixture(scope="module")
+def learned_alone(base: Path, once: Path) -> dict[str, bytes]:
+    """Words as `train` learns them."""
+    folder = words(once / "words", *"abc")
+    return {name: alone(base, folder / name, once / name) for name in "abc"}
+
+
+def test_a_worker_learns_what_train_learns(
+    base: Path, address: str, tmp_path: Path, learned_alone: dict[str, bytes]
+) -> None:
+    queue = submit(base, address, words(tmp_path / "words", *"abc"))
     done = api.work(address, pack=1)
     assert (len(done.learned), done.failed) == (3, {})
     for name in "abc":
-        assert result(queue, name) == alone(base, folder / name, tmp_path / name)
+        assert result(queue, name) == learned_alone[name]
         assert kinds(queue, name) == ["claimed", "done"]
     assert queue.store.names("checkpoints") == queue.store.names("workers") == []
     assert api.work(address).learned == []
