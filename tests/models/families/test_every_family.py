@@ -55,8 +55,8 @@ def test_the_gradient_reaches_exactly_the_new_rows_of_each_encoder(
 def test_a_resumed_run_ends_with_the_same_bytes(
     any_base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {"base": str(any_base), "init": "cat", "steps": 5, "preview": ()}
-    settings |= {"batch": 4, "checkpoint_every": 2}
+    settings: dict[str, Any] = {"base": str(any_base), "init": "cat", "steps": 4, "preview": ()}
+    settings |= {"batch": 2, "checkpoint_every": 2}
     whole = train(pictures, "<cat>", out=tmp_path / "whole", **settings)
     with pytest.raises(RuntimeError, match="unplugged"):
         train(pictures, "<cat>", out=tmp_path / "cut", progress=Unplugged(after=3), **settings)
