@@ -1,10 +1,10 @@
 """Prompts of words whose rows go in after the text encoders, which then leave memory."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from support import Unplugged, asked, learn, train_state
 
@@ -28,8 +28,8 @@ MANY = ("flux", "sdxl", "sd3", "qwen-image", "sana", "z-image")
 
 
 @pytest.fixture(params=MANY)
-def family(request: pytest.FixtureRequest, tmp_path: Path) -> Family:
-    return base_model.load_named(str(tiny.BASES[request.param](tmp_path)), "cpu")
+def family(request: pytest.FixtureRequest, tiny_base: Callable[[str], Path]) -> Family:
+    return base_model.load_named(str(tiny_base(request.param)), "cpu")
 
 
 @pytest.fixture
@@ -164,9 +164,13 @@ def test_a_run_encodes_its_prompts_once_and_learns_the_same_bytes(
 
 @pytest.mark.parametrize("kind", ["sd1", "sana"])
 def test_previews_are_encoded_before_the_steps_too(
-    kind: str, pictures: Path, tmp_path: Path, calls: list[str]
+    kind: str,
+    tiny_base: Callable[[str], Path],
+    pictures: Path,
+    tmp_path: Path,
+    calls: list[str],
 ) -> None:
-    base = tiny.BASES[kind](tmp_path / "base")
+    base = tiny_base(kind)
     lines = ("a blue [name] --s 2", "a [name] --s 2 --n red")
     run: dict[str, Any] = {"steps": 2, "preview": lines, "preview_every": 1, "batch": 2}
     done = learn(base, pictures, tmp_path / "run", output_embedding=True, **run)
