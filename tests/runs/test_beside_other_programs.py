@@ -91,7 +91,7 @@ def test_words_are_learned_and_drawn_in_several_threads_as_in_one(
     usual, picture = both("usual")
     filters = [*warnings.filters]
     with ThreadPoolExecutor(3) as threads:
-        results = [*threads.map(both, map(str, range(12)))]
+        results = [*threads.map(both, map(str, range(6)))]
     for done, also in results:
         assert torch.equal(done.concept.vectors["clip_l"], usual.concept.vectors["clip_l"])
         assert also == picture
