@@ -56,8 +56,8 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes_and_draws(
                 pictures, "<cat>", base=str(any_base), out=tmp_path, init="cat", method=method
             )
         return
-    settings: dict[str, Any] = {"base": str(any_base), "init": "cat", "steps": 5, "preview": ()}
-    settings |= {"batch": 8, "timestep_sampling": "uniform"}
+    settings: dict[str, Any] = {"base": str(any_base), "init": "cat", "steps": 4, "preview": ()}
+    settings |= {"batch": 2, "timestep_sampling": "uniform"}
     settings |= {"checkpoint_every": 2, "method": method}
     whole = api.train(pictures, "<cat>", out=tmp_path / "whole", **settings)
     with pytest.raises(RuntimeError, match="unplugged"):
