@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,14 @@ def difference(one: Image.Image, other: Image.Image) -> int:
 
 @pytest.mark.parametrize(("n", "rescale"), [(1, 0.7), (3, 0.0)])
 def test_diffusers_draws_the_same_pictures_from_our_file(
-    unet_base: Path, tmp_path: Path, n: int, rescale: float
+    unet_base: Path, unet_family: Family, tmp_path: Path, n: int, rescale: float
 ) -> None:
-    family = base_model.load_named(str(unet_base), "cpu")
-    rows = {key: torch.randn(n, one.width) for key, one in family.encoders.items()}
+    rows = {key: torch.randn(n, one.width) for key, one in unet_family.encoders.items()}
     write_word(Concept("<cat>", rows), tmp_path / "concept.safetensors")
     settings = {"guidance_scale": 4.0, "guidance_rescale": rescale, "num_inference_steps": 4}
     pipeline = DiffusionPipeline.from_pretrained(unet_base)
     pipeline.set_progress_bar_config(disable=True)
-    if family.name == "sdxl":
+    if unet_family.name == "sdxl":
         for key, suffix in (("clip_l", ""), ("clip_g", "_2")):
             pipeline.load_textual_inversion(
                 load_file(tmp_path / "concept.safetensors")[key],
@@ -78,9 +78,9 @@ def test_diffusers_draws_the_same_pictures_from_our_file(
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_diffusers_draws_the_same_pictures_with_our_rows_in_its_vocabulary(
-    transformer_base: Path, n: int
+    transformer_base: Path, loaded: Callable[[Path], Family], n: int
 ) -> None:
-    family = base_model.load_named(str(transformer_base), "cpu")
+    family = loaded(transformer_base)
     rows = {key: torch.randn(n, one.width) for key, one in family.encoders.items()}
     pipeline = DiffusionPipeline.from_pretrained(transformer_base)
     pipeline.set_progress_bar_config(disable=True)
