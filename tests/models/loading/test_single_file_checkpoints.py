@@ -16,36 +16,40 @@ from safetensors.torch import save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from pseudoword.api import generate, train
+from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError
 from pseudoword.models import base_model, detection
 from pseudoword.models.loading import single_file_configs
 
 
+def learned(base: Path, pictures: Path, out: Path, **own: Any) -> tuple[Concept, np.ndarray]:
+    """A word, and a picture that is drawn with it."""
+    short: dict[str, Any] = {"init": "cat", "steps": 2, "batch": 2, "preview": ()}
+    word = train(pictures, "<cat>", base=str(base), out=out, **short, **own).concept
+    (drawn,) = generate("a <cat>", concept=word, base=str(base), sampler_steps=2, **own)
+    return word, np.asarray(drawn)
+
+
+@pytest.fixture(scope="module")
+def of_folder(unet_base: Path, once: Path) -> tuple[Concept, np.ndarray]:
+    """What is learned on the model's folder, and drawn."""
+    return learned(unet_base, once / "pictures", once / unet_base.name)
+
+
 @pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
 def test_one_file_trains_and_draws_like_its_folder(
-    unet_base: Path, pictures: Path, tmp_path: Path, ending: str
+    unet_base: Path,
+    of_folder: tuple[Concept, np.ndarray],
+    pictures: Path,
+    tmp_path: Path,
+    ending: str,
 ) -> None:
     file = single_file.write(unet_base, tmp_path / f"model.{ending}")
-    words, drawn = [], []
-    for base in (unet_base, file):
-        own: dict[str, Any] = {} if base is unet_base else {"configs": unet_base}
-        word = train(
-            pictures,
-            "<cat>",
-            base=str(base),
-            out=tmp_path / f"run-{base.name}",
-            init="cat",
-            steps=2,
-            batch=2,
-            preview=(),
-            **own,
-        )
-        words.append(word.concept)
-        drawn += generate("a <cat>", concept=word.concept, base=str(base), sampler_steps=2, **own)
-    for key, rows in words[0].vectors.items():
-        assert torch.equal(rows, words[1].vectors[key])
-    assert np.array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))
+    word, drawn = learned(file, pictures, tmp_path / "run", configs=unet_base)
+    for key, rows in of_folder[0].vectors.items():
+        assert torch.equal(rows, word.vectors[key])
+    assert np.array_equal(of_folder[1], drawn)
     detected = detection.detect(BaseChoice(base=str(file), configs=str(unet_base)))
     assert "single-file checkpoint with the keys of sd" in detected.recognised_by
 
