@@ -4,7 +4,7 @@ Of the operations of a denoiser and its text encoders, libraries choose the kern
 convolution by the size of the batch, that of many small matrix products by their number and the
 threads there are, and for a matrix product with one row (of a time, or of a text as one vector, in
 a batch of one sample) another one than with several; kernels round differently. Written in another
-way they are exact, and as fast. (For processors with tiles see `models.compute.fixed_rows`.)
+way they are exact, and as fast. (For processors with tiles see `models.compute.fixed_groups`.)
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from pseudoword.models.compute.fixed_rows import depends_on_rows, in_fixed_rows
+from pseudoword.models.compute.fixed_groups import depends_on_rows, in_fixed_rows
 from pseudoword.models.compute.frozen_layers import is_pointwise
 from pseudoword.models.family import Family
 from pseudoword.training.determinism import repeatable

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from pseudoword.models.compute.allocator import lasting_blocks
 from pseudoword.models.compute.device_memory import memory_nbytes
-from pseudoword.models.compute.fixed_rows import ROWS, depends_on_rows, in_fixed_rows
+from pseudoword.models.compute.fixed_groups import ROWS, depends_on_rows, in_fixed_rows
 from pseudoword.models.compute.precision import multiplies_in
 
 LARGEST_SHARE = 0.6

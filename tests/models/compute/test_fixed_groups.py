@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from pseudoword.models.compute import fixed_rows
-from pseudoword.models.compute.fixed_rows import ROWS, depends_on_rows, in_fixed_rows
+from pseudoword.models.compute import fixed_groups
+from pseudoword.models.compute.fixed_groups import ROWS, depends_on_rows, in_fixed_rows
 from pseudoword.models.compute.frozen_layers import JoinedLinear, replace_forwards
 from pseudoword.training.batch_invariance import batch_invariant, exact_forwards
 
 tiles = pytest.mark.skipif(
-    not fixed_rows._has_tiles(), reason="this processor has no tiles for bfloat16"
+    not fixed_groups._has_tiles(), reason="this processor has no tiles for bfloat16"
 )
 
 
@@ -32,12 +32,12 @@ def test_products_are_of_one_number_of_rows_and_give_the_same(shape: tuple[int, 
 
 def test_only_long_sums_in_bfloat16_depend_on_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(3, 4)
-    monkeypatch.setattr(fixed_rows, "_has_tiles", lambda: True)
+    monkeypatch.setattr(fixed_groups, "_has_tiles", lambda: True)
     assert depends_on_rows(x.bfloat16(), 64, 512)
     assert not depends_on_rows(x.bfloat16(), 64, 511)
     assert not depends_on_rows(x, 4096)
     assert not depends_on_rows(x.bfloat16().to("meta"), 4096)
-    monkeypatch.setattr(fixed_rows, "_has_tiles", lambda: False)
+    monkeypatch.setattr(fixed_groups, "_has_tiles", lambda: False)
     assert not depends_on_rows(x.bfloat16(), 4096)
 
 
