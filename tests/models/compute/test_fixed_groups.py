@@ -1,14 +1,21 @@
-"""Where a processor has tiles for bfloat16, a row is rounded in the same way beside any others."""
+"""Where a processor has tiles for bfloat16, what is rounded does not depend on what is beside it."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import conv2d, linear
 
 from pseudoword.models.compute import fixed_groups
-from pseudoword.models.compute.fixed_groups import ROWS, depends_on_rows, in_fixed_rows
+from pseudoword.models.compute.fixed_groups import (
+    PICTURES,
+    ROWS,
+    depends_on_pictures,
+    depends_on_rows,
+    in_fixed_pictures,
+    in_fixed_rows,
+)
 from pseudoword.models.compute.frozen_layers import JoinedLinear, replace_forwards
 from pseudoword.training.batch_invariance import batch_invariant, exact_forwards
 
@@ -39,6 +46,36 @@ def test_only_long_sums_in_bfloat16_depend_on_the_rows(monkeypatch: pytest.Monke
     assert not depends_on_rows(x.bfloat16().to("meta"), 4096)
     monkeypatch.setattr(fixed_groups, "_has_tiles", lambda: False)
     assert not depends_on_rows(x.bfloat16(), 4096)
+
+
+def test_only_very_small_results_in_bfloat16_depend_on_the_pictures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = torch.randn(2, 3, 4, 4)
+    monkeypatch.setattr(fixed_groups, "_has_tiles", lambda: True)
+    assert depends_on_pictures(x.bfloat16(), (2, 4))
+    assert not depends_on_pictures(x.bfloat16(), (3, 3))
+    assert not depends_on_pictures(x, (1, 1))
+    monkeypatch.setattr(fixed_groups, "_has_tiles", lambda: False)
+    assert not depends_on_pictures(x.bfloat16(), (1, 1))
+
+
+@pytest.mark.parametrize("count", [1, PICTURES, 19])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_pictures_are_convolved_in_groups_of_one_size_to_the_same(
+    count: int, layout: torch.memory_format
+) -> None:
+    kernel, groups = torch.randn(5, 3, 3, 3), []
+    x = torch.randn(count, 3, 4, 2).contiguous(memory_format=layout)
+
+    def convolution(x: Tensor) -> Tensor:
+        groups.append(len(x))
+        return conv2d(x, kernel, padding=1)
+
+    found, expected = in_fixed_pictures(convolution, x), conv2d(x, kernel, padding=1)
+    torch.testing.assert_close(found, expected)
+    assert set(groups) == {PICTURES}
+    assert found.is_contiguous(memory_format=layout)
 
 
 def packed(layer: nn.Linear) -> Callable[[Tensor], Tensor]:
@@ -90,3 +127,28 @@ def test_so_is_one_of_a_layer_of_torch_and_its_gradient(read: int, written: int)
             some, gradient = result(count)
             assert torch.equal(some, whole[:count]), count
             assert torch.equal(gradient, whole_gradient[:count]), count
+
+
+@tiles
+@pytest.mark.parametrize("channels", [(128, 128), (192, 192), (320, 128)])
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (2, 1), (3, 1), (4, 2), (3, 2), (8, 1)])
+def test_a_picture_and_its_gradient_are_rounded_as_if_alone(
+    channels: tuple[int, int], size: int, stride: int
+) -> None:
+    layer = nn.Conv2d(*channels, 3, stride, 1, dtype=torch.bfloat16).requires_grad_(False)
+    replace_forwards(layer, packed=True)
+    shape = (128, channels[0], size, size)
+    x = torch.randn(shape).bfloat16().contiguous(memory_format=torch.channels_last)
+    weights = torch.randn_like(layer(x))
+
+    def result(part: slice) -> tuple[Tensor, Tensor]:
+        own = x[part].clone().requires_grad_()
+        made = layer(own)
+        (gradient,) = torch.autograd.grad(made, own, weights[part])
+        return made.detach(), gradient
+
+    whole = result(slice(None))
+    for count in (1, 2, 4, 16):
+        parts = [result(slice(at, at + count)) for at in range(0, len(x), count)]
+        for found, expected in zip(zip(*parts, strict=True), whole, strict=True):
+            assert torch.equal(torch.cat(found), expected), count

@@ -13,7 +13,7 @@ The layers stay what they are: their class, names and weights. Only their `forwa
 import copy
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
@@ -21,7 +21,13 @@ from torch import Tensor, nn
 
 from pseudoword.models.compute.allocator import lasting_blocks
 from pseudoword.models.compute.device_memory import memory_nbytes
-from pseudoword.models.compute.fixed_groups import ROWS, depends_on_rows, in_fixed_rows
+from pseudoword.models.compute.fixed_groups import (
+    ROWS,
+    depends_on_pictures,
+    depends_on_rows,
+    in_fixed_pictures,
+    in_fixed_rows,
+)
 from pseudoword.models.compute.precision import multiplies_in
 
 LARGEST_SHARE = 0.6
@@ -288,7 +294,9 @@ class _PackedConvolution(_Packed):
         layer = self.layer
         how = (layer.padding, layer.stride, layer.dilation, layer.groups)
         weight = self.pack("forward", lambda w: _reordered_kernel(w, x, *how))
-        return _convolution(x, weight, layer.bias, *how)
+        sizes = zip(x.shape[2:], layer.kernel_size, *how[:3], strict=True)
+        size = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, p, s, d in sizes]
+        return _convolution(x, weight, layer.bias, *how, size)
 
     def input_gradient(
         self, gradient: Tensor, shape: torch.Size, stride: tuple[int, ...]
@@ -307,7 +315,7 @@ class _PackedConvolution(_Packed):
         def turned(w: Tensor) -> Tensor:
             return _reordered_kernel(w.flip(2, 3).transpose(0, 1).contiguous(), gradient, *how)
 
-        return _convolution(gradient, self.pack("backward", turned), None, *how)
+        return _convolution(gradient, self.pack("backward", turned), None, *how, shape[2:])
 
 
 # torch's own compiler calls oneDNN by these; they have no other names.
@@ -350,8 +358,12 @@ def _convolution(
     stride: Any,
     dilation: Any,
     groups: int,
+    size: Sequence[int],
 ) -> Tensor:
-    made: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x, weight, bias, padding, stride, dilation, groups, "none", [], ""
-    )
-    return made
+    def convolution(x: Tensor) -> Tensor:
+        made: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, weight, bias, padding, stride, dilation, groups, "none", [], ""
+        )
+        return made
+
+    return in_fixed_pictures(convolution, x) if depends_on_pictures(x, size) else convolution(x)
