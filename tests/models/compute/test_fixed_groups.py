@@ -1,4 +1,4 @@
-"""Where a processor has tiles for bfloat16, what is rounded does not depend on what is beside it."""
+"""Where a processor has tiles for bfloat16, nothing is rounded by what is beside it."""
 
 from collections.abc import Callable
 
