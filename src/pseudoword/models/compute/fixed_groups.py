@@ -3,7 +3,7 @@
 A processor with tiles for bfloat16 (Intel's AMX) adds up long sums in pieces, and oneDNN chooses
 the pieces by the number of rows; and it convolves one or two very small pictures in another way
 than more of them. There, all are computed in groups of one size. On processors without tiles, and
-in float32, nothing depends on what is beside it.
+in float32, neither is so.
 """
 
 import functools
