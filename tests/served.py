@@ -108,8 +108,7 @@ def open_page(page: Page, served: Answers) -> None:
     """Load the page, and wait until it lives."""
     page.set_default_timeout(LONG_MS)
     page.goto(served.url)
-    expect(page.get_by_role("tab", name="Teach", exact=True)).to_be_visible()
-    expect(page.locator("#name textarea, #name input")).to_be_visible()
+    page.wait_for_function("window.pseudowordDataSet")
 
 
 def wait_until(page: Page, holds: Callable[[], object]) -> None:

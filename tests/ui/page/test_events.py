@@ -313,6 +313,42 @@ def test_what_was_typed_and_dropped_is_there_when_the_page_is_loaded_again(
     expect(page.locator("#seen")).to_contain_text("<my-cat>")
 
 
+@pytest.fixture
+def last_part(page: Page) -> Iterator[list[Route]]:
+    """Holds back a part of the page, which is not loaded until it may go on."""
+    parts = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    (part,) = (it for it in parts.glob("Index-*.js") if b"from localStorage" in it.read_bytes())
+    waits: list[Route] = []
+    page.route(f"**/assets/{part.name}", lambda asked: waits.append(asked))
+    yield waits
+    page.unroute_all()
+
+
+def test_what_is_dropped_while_the_page_is_loaded_is_taken(
+    page: Page, served: Served, last_part: list[Route]
+) -> None:
+    page.goto(served.url)
+    for picture in PANDA:
+        with page.expect_response("**/gradio_api/upload?*"):
+            drop(page, [picture])
+    expect(page.locator("#teach-start")).to_have_text("Reading the pictures …")
+    last_part[0].continue_()
+    expect(page.locator("#seen img")).to_have_count(2)
+    expect(page.locator("#teach-start")).to_have_text("Teach")
+    expect(page.locator("#warnings [role=alert]")).to_have_count(0)
+
+
+def test_what_is_pressed_while_the_page_is_loaded_counts(
+    page: Page, served: Served, last_part: list[Route]
+) -> None:
+    page.goto(served.url)
+    page.press("#example", "Enter")  # Gradio lays something over it, which no key minds
+    expect(page.locator("#name textarea, #name input")).to_have_value("panda")
+    last_part[0].continue_()
+    expect(page.locator("#seen img")).to_have_count(4)
+    expect(page.locator("#name textarea, #name input")).to_have_value("panda")
+
+
 def test_another_server_reads_what_the_browser_has_kept(desk: Desk) -> None:
     kept = [
         {one.storage_key: one.secret for one in app.page(desk).blocks.values() if _is_kept(one)}

@@ -11,13 +11,22 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from served import Served, drop, open_page, put, quick_settings, tab
+from served import Served, drop, open_page, put, quick_settings, tab, wait_until
 
 from pseudoword.example_files import EXAMPLE_PICTURES
 
 pytestmark = pytest.mark.slow
 
 PANDA = sorted(EXAMPLE_PICTURES.glob("*.png"))[:2]
+DROP = """(place, bytes) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([new Uint8Array(bytes)], "panda.png", { type: "image/png" }));
+    const dropped = new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer });
+    place.dispatchEvent(dropped);
+    return dropped.defaultPrevented;
+}"""
+"""Drops a picture, as a mouse does; the browser shows it instead of the page if that is allowed."""
+
 QUICK: dict[str, object] = {
     **{"steps": 3000, "batch": 1, "evaluate_every": 0, "checkpoint_every": 1},
     **{"preview": "", "timestep_sampling": "uniform"},
@@ -54,6 +63,33 @@ def test_what_the_server_does_not_take_is_told_and_the_next_can_be_dropped(
     expect(page.locator("#drop [data-testid=status-tracker] .error")).to_have_count(1)
     expect(page.locator("#drop [data-testid=status-tracker] .error")).to_be_hidden()
     page.unroute_all()
+    drop(page, PANDA)
+    expect(page.locator("#seen img")).to_have_count(2)
+
+
+def test_a_picture_that_is_dropped_beside_its_place_is_not_shown_instead_of_the_page(
+    page: Page, served: Served
+) -> None:
+    open_page(page, served)
+    picture = list(PANDA[0].read_bytes())
+    assert page.locator("#masthead").evaluate(DROP, picture)
+    assert page.locator("#drop button").evaluate(DROP, picture)
+    expect(page.locator("#seen img")).to_have_count(1)
+    expect(page.locator("#warnings [role=alert]")).to_have_count(0)
+
+
+def test_pictures_that_cannot_be_written_are_told_and_can_be_dropped_again(
+    page: Page, served: Served
+) -> None:
+    open_page(page, served)
+    wait_until(page, lambda: page.evaluate("window.pseudowordDataSet"))
+    in_the_way = served.folder / "pictures" / page.evaluate("window.pseudowordDataSet")
+    in_the_way.touch()
+    drop(page, PANDA)
+    expect(page.get_by_text("cannot write")).to_be_visible()
+    expect(page.locator("#teach-start")).to_have_text("Teach")
+    expect(page.locator("#teach-start")).to_be_enabled()
+    in_the_way.unlink()
     drop(page, PANDA)
     expect(page.locator("#seen img")).to_have_count(2)
 

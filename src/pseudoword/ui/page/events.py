@@ -13,8 +13,9 @@ in which it is done, however long each thing takes:
 """
 
 import functools
+import json
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -74,6 +75,15 @@ def shown_ids(ids: Sequence[str]) -> str:
 def pressed(event: gr.SelectData, shown: str) -> str:
     """The id of the picture that was pressed in a gallery, beside which were the ids `shown`."""
     return shown.split()[int(event.index)]
+
+
+def updates(changes: Mapping[Any, Mapping[str, Any]]) -> str:
+    """What an event without Python gives to controls, in JavaScript.
+
+    Args:
+        changes: control -> what changes about it, such as `interactive`.
+    """
+    return json.dumps([{"__type__": "update", **change} for change in changes.values()])
 
 
 def kept_by_browser(value: Any, key: str) -> gr.BrowserState:

@@ -35,6 +35,14 @@
   };
   window.addEventListener("keydown", leave, true);
 
+  // A file that is dropped beside the place for it would be shown instead of the page.
+  const beside = (event) => {
+    if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "none";
+  };
+  for (const kind of ["dragover", "drop"]) window.addEventListener(kind, beside);
+
   // What is typed while the connection is lost is told to no event (typed.py).
   const late = (event) => {
     const id = event.target.closest?.(".block[id]")?.id;

@@ -14,11 +14,11 @@ from pseudoword.ui.page.events import (
     LATEST,
     NEW_ID,
     PRIVATE,
-    QUIET,
     kept_by_browser,
     shown_id,
     shown_ids,
     told,
+    updates,
 )
 from pseudoword.ui.page.picture_editor import IN_TURN, Answer, PictureEditor
 from pseudoword.ui.page.picture_view import View, view
@@ -27,6 +27,21 @@ from pseudoword.ui.page.uploads import add_files, arrived
 HowToLook = Callable[[str, Sequence[Any]], tuple[Mapping[str, Any], str]]
 """From a data set and the values of a form: the settings to look at it with, and how its word is
 written."""
+
+OF_DATA_SET = """async (dataSet, ...others) => {
+    if (!window.pseudowordDataSet) {
+        await new Promise((go) => addEventListener("pseudoword-opened", go, { once: true }));
+    }
+    return [dataSet ?? window.pseudowordDataSet, ...others];
+}"""
+"""Runs in the browser before an event whose first input is the data set: what a person does while
+the page is still loaded waits until there is one."""
+
+OPENED = """(dataSet) => {
+    window.pseudowordDataSet = dataSet;
+    dispatchEvent(new Event("pseudoword-opened"));
+}"""
+"""Runs in the browser once there is a data set: lets those events go on, in their order."""
 
 
 class PicturePanel:
@@ -108,22 +123,30 @@ class PicturePanel:
         """
         state = [self.data_set, *inputs]
         held = [start, self.folder, self.others]
-        usual = start.value
         reading: dict[Any, dict[str, Any]] = {one: {"interactive": False} for one in held}
-        reading[start]["value"] = "Reading the pictures …"
-
-        def may_press() -> list[Any]:
-            begin = gr.update(interactive=True, value=usual)
-            return [begin, gr.update(interactive=True), gr.update(interactive=True)]
-
+        read: dict[Any, dict[str, Any]] = {one: {"interactive": True} for one in held}
+        reading[start]["value"], read[start]["value"] = "Reading the pictures …", start.value
+        let_press: dict[str, Any] = {
+            "outputs": held,
+            "js": f"() => {updates(read)}",
+            **EACH,
+            **PRIVATE,
+        }
         for place in (self.files, self.folder):
             event, files = arrived(place, reading)
-            read = event.then(
-                told(self._dropped), [files, *state], [files, *self.shown], **EACH, **IN_TURN
+            over = event.then(
+                told(self._dropped),
+                [self.data_set, files, *inputs],
+                [files, *self.shown],
+                js=OF_DATA_SET,
+                **EACH,
+                **IN_TURN,
             )
-            read.then(may_press, None, held, **QUIET)
-            self.taken.append(read.then)
-        self.taken.append(exampled(told(self._exampled), state, self.shown, **IN_TURN).then)
+            for after in (over.success, over.failure):  # Gradio's `then` is only the first
+                after(None, None, **let_press)
+            self.taken.append(over.then)
+        example = exampled(told(self._exampled), state, self.shown, js=OF_DATA_SET, **IN_TURN)
+        self.taken.append(example.then)
         other = self.others.click(None, None, self.data_set, js=f"() => {NEW_ID}", **PRIVATE)
         other.then(
             lambda: [gr.update(visible=False), *self._shown(View())],
@@ -144,6 +167,7 @@ class PicturePanel:
             None, self.data_set, self.data_set, js=f"(known) => known || {NEW_ID}", **PRIVATE
         )
         known.then(told(self._shown_anew), state, self.shown, show_progress="hidden", **IN_TURN)
+        known.then(None, self.data_set, None, js=OPENED, **PRIVATE)
         seen, shown = Answer(self.seen, self._seen_anew), Answer(self.shown, self._shown_anew)
         self._editor.connect(self.gallery, self._ids, state, seen, shown)
 
@@ -159,7 +183,7 @@ class PicturePanel:
     def _shown_anew(self, data_set: str, *values: Any) -> list[Any]:
         return self._shown(self._found(data_set, values))
 
-    def _dropped(self, paths: Any, data_set: str, *values: Any) -> list[Any]:
+    def _dropped(self, data_set: str, paths: Any, *values: Any) -> list[Any]:
         """Take files into the data set."""
         given = [paths] if isinstance(paths, str) else list(paths or [])
         note = pieces.notes(add_files(self._desk, data_set, given), "error")

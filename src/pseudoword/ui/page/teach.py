@@ -27,7 +27,7 @@ from pseudoword.ui.page.events import (
 )
 from pseudoword.ui.page.forms import CALLED, TYPED, Form, lines_of, whole
 from pseudoword.ui.page.picture_editor import IN_TURN
-from pseudoword.ui.page.picture_panel import PicturePanel
+from pseudoword.ui.page.picture_panel import OF_DATA_SET, PicturePanel
 from pseudoword.ui.page.training_panel import TrainingPanel
 from pseudoword.ui.page.typed import keep as keep_typed
 from pseudoword.ui.pictures import Picture, by_name, names_of
@@ -219,6 +219,7 @@ class TeachPanel:
             told(self._started),
             [pictures.data_set, self._sentences, *inputs],
             [self._told, training.chosen, training.seen, training.asked],
+            js=OF_DATA_SET,
             **IN_TURN,
         )
 

@@ -1,6 +1,5 @@
 """Uploaded files become a data set: pictures, and the captions and masks that belong to them."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pseudoword.errors import PictureError, PseudowordError
 from pseudoword.files import read_regular
 from pseudoword.text import decode_text
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.page.events import EACH, PRIVATE, sentence
+from pseudoword.ui.page.events import EACH, PRIVATE, sentence, updates
 from pseudoword.ui.workspace import base_name
 
 TEXTS = (".txt", ".caption")
@@ -37,8 +36,7 @@ def arrived(place: Any, changes: Mapping[Any, Mapping[str, Any]] | None = None) 
     """
     held = gr.File(visible=False, file_count="multiple")
     changes = changes or {}
-    new = [{"__type__": "update", **change} for change in changes.values()]
-    js = f"(files) => [files, null, ...{json.dumps(new)}]"
+    js = f"(files) => [files, null, ...{updates(changes)}]"
     return place.upload(None, place, [held, place, *changes], js=js, **EACH, **PRIVATE), held
 
 
