@@ -98,6 +98,11 @@ class Plan(BaseModel):
     """with each block on the device only while it is at work"""
 
     @property
+    def encode_nbytes(self) -> int:
+        """The peak while the pictures are encoded one by one, before training; not quantised."""
+        return self.picture("none").encode_nbytes
+
+    @property
     def draw_nbytes(self) -> int:
         """The peak while one picture is drawn; not quantised."""
         return self.picture("none").draw_nbytes
@@ -302,7 +307,9 @@ def _picture(
     )
 
 
-def _step(family: Family, latents: torch.Tensor, method: MethodName, after: bool) -> int:
+def _step(
+    family: Family, latents: torch.Tensor, method: MethodName = "classic", after: bool = False
+) -> int:
     """A training step of one word: forward and backward.
 
     Args:

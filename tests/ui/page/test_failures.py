@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from served import Served, drop, open_page, put, quick_settings, tab, wait_until
 
 from pseudoword.example_files import EXAMPLE_PICTURES
+from pseudoword.ui.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 
@@ -125,6 +126,12 @@ def test_a_base_model_that_is_not_there_fails_with_a_sentence(page: Page, served
     failed = page.locator("#status [role=alert]")
     expect(failed).to_contain_text("nobody/nothing")
     expect(failed).not_to_contain_text("Traceback")
+    (job,) = Workspace(served.folder).ids("queue")
+    in_the_way = served.folder / "trash" / job
+    in_the_way.touch()
+    page.get_by_role("button", name="Remove from the list").click()
+    expect(page.get_by_text("cannot write")).to_be_visible()
+    in_the_way.unlink()
     page.get_by_role("button", name="Remove from the list").click()
     expect(page.locator("#status")).not_to_contain_text("nobody/nothing")
     page.get_by_role("button", name="Undo: bring it back").click()

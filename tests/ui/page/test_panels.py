@@ -32,7 +32,7 @@ from pseudoword.ui.page.picture_editor import (
 )
 from pseudoword.ui.page.picture_panel import PicturePanel
 from pseudoword.ui.page.picture_view import view
-from pseudoword.ui.page.teach import OPTIMISERS, as_example, settings_of
+from pseudoword.ui.page.teach import OPTIMISERS, settings_of
 from pseudoword.ui.page.training_panel import asked_of, curve_rows, listed, progress, to_show
 from pseudoword.ui.page.uploads import add_files
 from pseudoword.ui.pictures import Picture, by_name
@@ -392,21 +392,6 @@ def test_text_of_files_is_escaped_and_cannot_turn_around() -> None:
     assert (seen.count("no. "), rest.count("no. ")) == (pieces.MOST_NOTES, 200 - pieces.MOST_NOTES)
     assert f"{rest.count('no. ')} more" in folded + rest
     assert (pieces.size(741e6), pieces.size(3.2e9)) == ("741 MB", "3.2 GB")
-
-
-@pytest.mark.parametrize(
-    ("written", "filled_in"),
-    [
-        (("", "object"), ["panda", "bear"]),
-        (("", ""), ["panda", "bear"]),
-        (("my-panda", "person"), ["my-panda", "bear"]),
-        (("", "cat"), ["panda", "cat"]),
-    ],
-)
-def test_the_example_leaves_what_a_person_has_written(
-    written: tuple[str, str], filled_in: list[str]
-) -> None:
-    assert as_example(*written) == filled_in
 
 
 def test_what_was_drawn_is_there_again_in_the_same_tab_alone(desk: Desk, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from accessible import faults
-from playwright.sync_api import Page, expect
-from served import Served, open_page, put, tab
+from playwright.sync_api import Page, Route, expect
+from served import Served, open_page, put, tab, wait_until
 
 from pseudoword import formats
 from pseudoword.concept import Concept
@@ -33,12 +33,22 @@ def test_a_word_from_elsewhere_is_used_renamed_deleted_and_brought_back(
     page.set_input_files("#bring input[type=file]", file)
     expect(page.locator("#brought [role=alert]")).to_contain_text("already")
 
-    page.get_by_label("Prompt", exact=True).fill("a drawing of")
-    page.locator("#word-gallery button", has_text="<blob>").click()
-    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a drawing of <blob>")
+    prompt, word = page.get_by_label("Prompt", exact=True), page.locator("#word-gallery button")
+    prompt.fill("a drawing of")
+    word.filter(has_text="<blob>").click()
+    expect(prompt).to_have_value("a drawing of <blob>")
+    asked: list[Route] = []
+    page.route("**/gradio_api/queue/join*", lambda one: asked.append(one))
+    word.filter(has_text="<blob>").click()
+    prompt.fill("a painting of")  # meanwhile
     page.locator("#into label", has_text="negative prompt").click()
-    page.locator("#word-gallery button", has_text="<blob>").click()
+    word.filter(has_text="<blob>").click()
+    wait_until(page, lambda: sum("event_data" in (it.request.post_data or "") for it in asked) > 1)
+    for one in asked:
+        one.continue_()
+    page.unroute_all()
     expect(page.get_by_role("textbox", name="Negative prompt")).to_have_value("<blob>")
+    expect(prompt).to_have_value("a painting of <blob>")
     page.get_by_role("textbox", name="Negative prompt").fill("")
     put(page, "use-sampler-steps", 2)
     page.click("#pair")

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.helpers import log_message
 
 from pseudoword.errors import PseudowordError
 from pseudoword.ui.page.forms import in_words
@@ -27,7 +28,8 @@ from pseudoword.ui.page.pieces import text
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden", "queue": False}
-"""For what is quick and frequent: it does not wait behind long work, and nothing flickers."""
+"""For what is quick, frequent and never fails: it does not wait behind long work, and nothing
+flickers."""
 
 LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
 """The last value of a control counts, whatever is going on while it is set."""
@@ -44,8 +46,9 @@ LISTEN: dict[str, Any] = {
 
 INTO_VIEW = """() => requestAnimationFrame(() => {
     const opened = document.querySelector("#%s");
-    const { top } = opened.getBoundingClientRect();
-    if (top > innerHeight / 2) opened.scrollIntoView({ block: "nearest" });
+    if (opened?.getBoundingClientRect().top > innerHeight / 2) {
+        opened.scrollIntoView({ block: "nearest" });
+    }
 })"""
 """Runs in the browser: what a press has opened may be below what is in sight, as on a phone."""
 
@@ -105,18 +108,30 @@ def sentence(error: BaseException) -> str:
 
 
 def told(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """`handler`, whose errors a person reads in the corner of the page."""
+    """`handler`, whose errors a person reads in the corner of the page.
+
+    For Gradio, the event has succeeded then, and changed nothing. After one that fails, it would
+    send no change that waits for it (`LATEST`), and call nothing that comes after it (`then`).
+    What is told of an event that is not queued, nobody sees.
+    """
 
     @functools.wraps(handler)
     def run(*args: Any) -> Any:
         try:
             return handler(*args)
-        except gr.Error:
-            raise
         except Exception as error:
             if not isinstance(error, PseudowordError | OSError):
                 traceback.print_exc()  # for whoever runs the page
-            said = text(sentence(error))
-            raise gr.Error(said, title="", duration=20, print_exception=False) from error
+            tell(text(sentence(error)))
+            return gr.skip()
 
     return run
+
+
+def tell(said: str) -> None:
+    """Show an error in the corner of the page of whoever has asked for this.
+
+    Args:
+        said: HTML.
+    """
+    log_message(said, title="", level="error", duration=20)

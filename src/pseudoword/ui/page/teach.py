@@ -19,7 +19,6 @@ from pseudoword.ui.page.events import (
     EACH,
     LATEST,
     PRIVATE,
-    QUIET,
     in_turn,
     kept_by_browser,
     sentence,
@@ -38,6 +37,18 @@ KINDS = {"a thing": "subject", "a style": "style", "a person": "subject"}
 
 BEGINNINGS = {"a thing": "object", "a style": "style", "a person": "person"}
 """The word to start from, if there is no better one."""
+
+BEGIN = f"""(kind, init) => {{
+    const first = {json.dumps(BEGINNINGS)};
+    return !init || Object.values(first).includes(init) ? first[kind] : init;
+}}"""
+"""Runs in the browser: the word to start from for that kind, unless a person has written one."""
+
+AS_EXAMPLE = f"""(name, init) => {{
+    const own = init && !{json.dumps([*BEGINNINGS.values()])}.includes(init);
+    return [name || {json.dumps(EXAMPLE_NAME)}, own ? init : {json.dumps(EXAMPLE_INIT)}];
+}}"""
+"""Runs in the browser: name and starting word for the example, unless a person has written them."""
 
 UNTYPED = ["", "object", "a thing"]
 """Name, starting word and kind of a new word, before a person has said any."""
@@ -91,17 +102,6 @@ def _also(line: str) -> str:
     """A further new word, and the words it starts from, as the settings have it."""
     name, equals, init = line.partition("=")
     return token_of(name) + equals + init
-
-
-def beginning(kind: str, now: str) -> str:
-    """The word to start from for that kind, unless a person has written another one."""
-    return BEGINNINGS[kind] if not now or now in BEGINNINGS.values() else now
-
-
-def as_example(name: str, init: str) -> list[str]:
-    """Name and starting word for the example, unless a person has written others."""
-    is_own = init and init not in BEGINNINGS.values()
-    return [name or EXAMPLE_NAME, init if is_own else EXAMPLE_INIT]
 
 
 def needs(found: Estimate, config: TrainConfig) -> str:
@@ -195,12 +195,11 @@ class TeachPanel:
         names = {control.elem_id: control for control in (self._sentences, *inputs)}
         back = keep_typed(opened, "teach", names)
         again = back.then(None, [self._typed, *typed], typed, js=js, **PRIVATE)
-        named = pictures.example.click(as_example, typed[:2], typed[:2], **QUIET)
+        named = pictures.example.click(None, typed[:2], typed[:2], js=AS_EXAMPLE, **PRIVATE)
         named.then(None, typed, self._typed, **keep)
         pictures.connect(again.then, inputs, looked_anew, named.then, self._start)
-        began = self._kind.input(
-            beginning, [self._kind, controls["init"]], controls["init"], **LATEST, **QUIET
-        )
+        kind = [self._kind, controls["init"]]
+        began = self._kind.input(None, kind, controls["init"], js=BEGIN, **EACH, **PRIVATE)
         began.then(None, typed, self._typed, **keep)
         gr.on(
             [opened, pictures.gallery.change, *(changed[one] for one in DECIDE_NEED)],

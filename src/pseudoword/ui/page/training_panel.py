@@ -18,7 +18,7 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import State
 from pseudoword.ui.page import pieces
-from pseudoword.ui.page.events import LATEST, QUIET, sentence, shown_id, told
+from pseudoword.ui.page.events import LATEST, QUIET, in_turn, sentence, shown_id, told
 from pseudoword.ui.run_logs import Curves
 
 POLL_S = 1.5
@@ -188,18 +188,19 @@ class TrainingPanel:
             **QUIET,
         )
         queue = self._desk.queue
+        ask: dict[str, Any] = {"show_progress": "hidden", **in_turn("trainings")}
         for button, act in (
             (self.stop, queue.stop),
             (self.preview, queue.preview_now),
             (self.save, queue.save_now),
             (self.resume, queue.resume),
         ):
-            button.click(told(partial(_ask, act)), self.job, self.asked, **QUIET)
+            button.click(told(partial(_ask, act)), self.job, self.asked, **ask)
         again = [self.chosen, self.seen]
         self.remove.click(
-            told(self._removed), self.job, [self._gone, *again, self.undo, self.asked], **QUIET
+            told(self._removed), self.job, [self._gone, *again, self.undo, self.asked], **ask
         )
-        self.undo.click(told(self._undone), self._gone, [*again, self.undo, self.asked], **QUIET)
+        self.undo.click(told(self._undone), self._gone, [*again, self.undo, self.asked], **ask)
         self.queue.input(_picked, self.queue, [*again, self.asked], **LATEST, **QUIET)
 
     @property

@@ -1,5 +1,6 @@
 """The tab where words are used: prompts, words to put into them, and what is drawn."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from pseudoword.config import GenerateConfig
-from pseudoword.errors import ConceptError, PromptError, PseudowordError
+from pseudoword.errors import ConceptError, PromptError, PseudowordError, SettingsError
 from pseudoword.placeholders import named
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.drawing import Drawn
@@ -18,7 +19,6 @@ from pseudoword.ui.page.events import (
     LATEST,
     NEW_ID,
     PRIVATE,
-    QUIET,
     in_turn,
     pressed,
     sentence,
@@ -44,6 +44,17 @@ ONE_MODEL = in_turn("model")
 """Only one drawing runs at a time, whoever asks for it."""
 
 IN_TURN = in_turn("words to use")
+
+WRITE = """(answer, ...held) => {
+    if (!answer) return ["", ...held];
+    const [at, token, sent, written] = JSON.parse(answer);
+    const now = held[at] ?? "";
+    const added = now.includes(token) ? now : `${now} ${token}`.trim();
+    held[at] = now === sent ? written : added;
+    return ["", ...held];
+}"""
+"""Runs in the browser: writes a word into one of the prompts, where something else may have been
+typed, or written by an earlier press, since it was sent."""
 
 MOST_TABS = 100
 """Of so many tabs of browsers the page knows what was drawn last."""
@@ -125,6 +136,7 @@ class DrawingPanel:
             "word-gallery",
             none="Words: none yet; teach one, or drop a file below",
         )
+        self._answer = shown_id()  # of the server, on the word that was pressed
         self.into = gr.Radio(
             ["prompt", "negative prompt"], value="prompt", label="Write into the", elem_id="into"
         )
@@ -196,17 +208,15 @@ class DrawingPanel:
         prompts = [self.prompt, self.negative]
         asked = [self.tab_id, self.prompt, *self.form.inputs]
         shown = [self.results, self.told, self.choice]
-        tab.select(
-            told(words.listed),
-            words.asked,
-            words.shown,
-            show_progress="hidden",
-            **LATEST,
-            **IN_TURN,
-        )
+        quietly: dict[str, Any] = {"show_progress": "hidden", **IN_TURN}
+        tab.select(told(words.listed), words.asked, words.shown, **LATEST, **quietly)
         words.connect(IN_TURN)
         pressing = [words.ids, self.into, *prompts]
-        words.gallery.select(told(self._inserted), pressing, prompts, **QUIET)
+        insert = words.gallery.select(
+            told(self._inserted), pressing, self._answer, **EACH, **quietly
+        )
+        writing = [self._answer, *prompts]
+        insert.then(None, writing, writing, js=WRITE, **EACH, **PRIVATE)
         plain = [self.draw.click, self.prompt.submit]
         gr.on(plain, self._drawing(self._plain), asked, shown, **ONE_MODEL)
         self.pair.click(self._drawing(self._paired), asked, shown, **ONE_MODEL)
@@ -222,13 +232,14 @@ class DrawingPanel:
 
     def _inserted(
         self, event: gr.SelectData, ids: str, where: str, prompt: str, negative: str
-    ) -> list[str]:
-        """Both prompts with the pressed word in one of them."""
+    ) -> str:
+        """For `WRITE`: which prompt, the pressed word, and that prompt without and with it."""
         token = self._desk.library.word(pressed(event, ids)).token
         known = [word.token for word in self._desk.library.words()]
         if where == "prompt":
-            return [with_token(prompt, token, known), negative]
-        return [prompt, with_token(negative, token, known) if negative else token]
+            return json.dumps([0, token, prompt, with_token(prompt, token, known)])
+        written = with_token(negative, token, known) if negative else token
+        return json.dumps([1, token, negative, written])
 
     def _drawing(self, draw: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         """The handler of a button that draws.
@@ -293,7 +304,7 @@ class DrawingPanel:
     def _kept(self, word: str, step: Any) -> list[Any]:
         """Make the chosen copy the word."""
         if step is None:
-            raise gr.Error("Choose the step of a copy first.", title="")
+            raise SettingsError("Choose the step of a copy first.")
         now = self._desk.library.use_copy(word, int(step))
         return [pieces.note(f"{now.token} is now the copy of step {step}.", "good")]
 
