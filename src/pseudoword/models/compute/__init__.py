@@ -1,4 +1,4 @@
 """How a frozen model computes: the same results with less memory and less work.
 
-Imports nothing else of pseudoword.
+Of pseudoword, it imports the ground floor only.
 """

@@ -1,6 +1,5 @@
 """How families draw: by diffusers' own pipeline, on prompts that were encoded with the words."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -20,16 +19,13 @@ from pseudoword.models.drawing_defaults import (
     DrawingDefaults,
     UsualDrawing,
 )
-from pseudoword.models.family import Condition, GenerationSettings
+from pseudoword.models.family import Condition, Family, GenerationSettings
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
-from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.lora import Lora, apply_loras
-from pseudoword.models.noise_schedule import NoiseSchedule
 from pseudoword.models.part_checks import working_together
 from pseudoword.models.reading.injection import Words
 from pseudoword.models.reading.prompts import Prompts
-from pseudoword.models.reading.text_encoder import TextEncoder
 
 
 class _StepBar:
@@ -52,51 +48,24 @@ class _StepBar:
         self._on_step()
 
 
-class DiffusersDrawing(ABC):
-    """Drawing with diffusers' pipeline of a family. See `Family`.
+class DiffusersDrawing(Family):
+    """Drawing with diffusers' pipeline of a family.
 
     A family names its pipelines, and overrides what its pipeline wants in another way.
     """
 
     pipelines: Sequence[str]
     """diffusers' pipelines for it; the first one draws from text"""
-    reads_negative = True
     usual_guidance = 7.5
     mask_argument = "prompt_attention_mask"
     """what the pipeline calls the mask of a text"""
 
-    source: BaseSource
-    placement: Placement
     parts: ModelParts
     text_encoders: Sequence[EncoderPart]
     """in the order of their pipeline"""
-    encoders: dict[str, TextEncoder]
-    denoiser: Any
     denoiser_part: str
     """the denoiser's name in diffusers' layout"""
     autoencoder: Autoencoder
-    noise_schedule: NoiseSchedule
-
-    @abstractmethod
-    def encode_text(self, prompts: Prompts, words: Words) -> Condition: ...
-
-    def encode_negative(self, prompts: Prompts, words: Words) -> Condition:
-        """Encode the negative prompts; a family may treat empty prompts in its own way."""
-        return self.encode_text(prompts, words)
-
-    @abstractmethod
-    def decode(self, latents: Tensor) -> Tensor: ...
-
-    @abstractmethod
-    def check_size(self, width: int, height: int) -> None: ...
-
-    @property
-    def device(self) -> torch.device:
-        return self.placement.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.placement.dtype
 
     @cached_property
     def defaults(self) -> DrawingDefaults:

@@ -11,7 +11,7 @@ from torch import Tensor
 from pseudoword.errors import SettingsError
 from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.drawing import DiffusersDrawing
-from pseudoword.models.family import Condition, MicroConditioning, Moments
+from pseudoword.models.family import Moments
 from pseudoword.models.flow import Flow
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.header import Header
@@ -25,19 +25,16 @@ from pseudoword.models.reading.text_encoder import TextEncoder
 
 
 class LatentFamily(DiffusersDrawing):
-    """A denoiser of latents, the VAE that makes them, and text encoders. See `Family`.
+    """A denoiser of latents, the VAE that makes them, and text encoders.
 
     A family is a subclass that names its pipelines in diffusers and its text encoders, loads its
     denoiser, and says how text conditions it.
     """
 
-    name: str
     kind: str
     """diffusers' class of the denoiser"""
     denoiser_title: str
     """what messages call it"""
-    reads_weights: bool
-    graphable = True
     skips_layers = False
     """whether people draw with models of it that read a text encoder's layer before the last"""
     autoencoder_kind: type[Autoencoder] = Autoencoder
@@ -112,15 +109,6 @@ class LatentFamily(DiffusersDrawing):
     def channels_read(self) -> int:
         """Those of the latents, with what else the denoiser reads beside them."""
         return self.latent_channels
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return ()
-
-    @abstractmethod
-    def predict(
-        self, noisy: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
-    ) -> Tensor: ...
 
     @property
     def vae(self) -> Any:

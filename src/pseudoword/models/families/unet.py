@@ -110,7 +110,7 @@ class UNetFamily(LatentFamily):
     def predict(
         self, noisy: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
     ) -> Tensor:
-        # The check of the parts gives all channels: there is no VAE for the mask's yet.
+        # The check of the parts gives all channels, so that it loads no VAE for those of the mask.
         if noisy.shape[1] < self.channels_read:
             mask, blank = self._full_mask(noisy)
             noisy = torch.cat([noisy, mask, blank], dim=1)
