@@ -15,9 +15,6 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.lookup import looks_like_path
 
-FROM_WORDS = ("words", "rows", "mean", "cross")
-"""What a concept's provenance calls its `init_mode` if it began as words."""
-
 
 def init_words(concept: Concept) -> str:
     """The words that learning began from; empty if the file does not name any."""
@@ -32,10 +29,9 @@ def words_behind(concept: Concept, otherwise: str | None) -> tuple[str, str]:
     Raises:
         ConceptError: neither is known.
     """
-    known = concept.provenance
-    mode = known.get("init_mode", "")
-    if mode in FROM_WORDS and known.get("init"):
-        return known["init"], mode
+    mode = concept.provenance.get("init_mode", "")
+    if known := init_words(concept):
+        return known, mode
     if otherwise is not None:
         return otherwise, "words"
     why = "began at random vectors" if mode == "random" else "does not say which word it began as"
