@@ -39,9 +39,6 @@ class Detected:
 def detect(choice: BaseChoice) -> Detected:
     """Find the base model of `choice`: a bundled name, a folder, a file, or a hub id.
 
-    Args:
-        choice: which model.
-
     Raises:
         BaseModelError: there is no such model, or its kind is not supported; the message says
             what it is instead.

@@ -19,7 +19,6 @@ FONT_NAMES = (
 )
 """DejaVu comes with matplotlib; the others are common on Linux, Windows and macOS."""
 
-
 MAX_LABEL_CHARS = 400
 """Longer labels are cut off."""
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn, Self, TypeVar
+from typing import Self, TypeVar
 
 from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.models.family import Family
@@ -14,7 +14,7 @@ from pseudoword.runs import checkpoint, previews, requests
 from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.runs.finish import Trained, finish
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.interrupt import stopped
+from pseudoword.runs.interrupt import Interrupt, stopped
 from pseudoword.runs.planned import Options, PlannedRun
 from pseudoword.runs.run import Run, begin, evaluate, measure, prompts_of_run, soonest
 from pseudoword.runs.setup import Setup, set_up
@@ -62,10 +62,10 @@ class Pack:
         options: Options,
         progress: TimedProgress,
         more: More,
-        told: Callable[[], int | None],
+        signals: Interrupt,
     ) -> None:
         self._family, self._planned, self._size, self._tally = family, [*planned], size, tally
-        self._options, self._progress, self._more, self._told = options, progress, more, told
+        self._options, self._progress, self._more, self._signals = options, progress, more, signals
         self._asked = {one.folder.path for one in planned}
         self._active: dict[int, ActiveRun] = {}
         self._steps_left_with = 0
@@ -152,10 +152,8 @@ class Pack:
         Raises:
             Interrupted: when that is done.
         """
-        if (signum := self._told()) is not None:
-            self._stop(signum)
-
-    def _stop(self, signum: int) -> NoReturn:
+        if (signum := self._signals.signum) is None:
+            return
         tally, saved = self._tally, [self._save(active) for active in self._active.values()]
         # Of several words there is more to do, such as their sheet.
         late = tally.ended == tally.total == 1 and not (tally.failures or tally.stopped)

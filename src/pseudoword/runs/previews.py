@@ -130,9 +130,6 @@ def encode(family: Family, words: Sequence[Due]) -> None:
             generation.encode(family, **arguments)
 
 
-OnStep = Callable[[int, int], None]
-"""Called with how many denoising steps are done, and of how many."""
-
 _Number = tuple[int, int]
 """The index of a word, and the number of one of its previews."""
 
@@ -163,9 +160,11 @@ def _draw_alike(
     words: Sequence[Due],
     group: Sequence[_Number],
     drawn: Sequence[Drawn],
-    on_step: OnStep,
+    on_step: Callable[[int, int], None],
 ) -> bool:
     """Draw previews that differ in their words, prompts and seeds only; note the error of one.
+
+    `on_step` is called with how many denoising steps are done, and of how many.
 
     Returns:
         Whether they are drawn. If not, the memory of that is free again.

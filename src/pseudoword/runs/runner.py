@@ -206,7 +206,7 @@ def _learn(
         return joining
 
     interrupt = Interrupt(progress.note)
-    pack = Pack(family, todo, size, tally, options, progress, ask, lambda: interrupt.signum)
+    pack = Pack(family, todo, size, tally, options, progress, ask, interrupt)
     try:
         with interrupt, pack:
             for step in train(family, pack.states(), size, progress.note):

@@ -13,6 +13,7 @@ from PIL.Image import Image
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.files import write_errors
+from pseudoword.runs.folder import CSV
 from pseudoword.text import public_values
 
 COLUMNS = ("step", "loss", "lr", "norm", "grad", "seconds", "evaluation", "held_out")
@@ -40,7 +41,7 @@ class Csv:
     def __init__(
         self, folder: Path, _config: TrainConfig, before: Sequence[Mapping[str, float]]
     ) -> None:
-        self._path = folder / "log.csv"
+        self._path = folder / CSV
         with write_errors(self._path):
             self._file = self._path.open("w", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, COLUMNS, extrasaction="ignore")

@@ -35,7 +35,6 @@ large that later ones would look small in comparison."""
 WORSE = 0.1
 """Overfitting: the loss on held-out pictures rose again by this fraction of what it had fallen."""
 
-
 FAR = 10
 """A run also waits until a number can have moved so many times its usual size. Words that are
 learned in few steps at a high rate and in many at a low one are as good from there on."""

@@ -19,7 +19,6 @@ from pseudoword.models.loading.header import Header
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 """All that can be kept in float32 without loss."""
 
-
 FILLING = (nn.init.__name__, "transformers.initialization")
 """Modules of functions that fill a weight; transformers puts its own in the place of torch's."""
 

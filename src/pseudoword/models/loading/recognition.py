@@ -1,4 +1,4 @@
-"""What a file or folder is that is no base model, by its keys and shapes."""
+"""What a file or folder is, by its keys and shapes: mostly, one that is no base model."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -17,7 +17,6 @@ from pseudoword.models.reading.prompts import Tokenized
 Kept = dict[tuple[object, ...], Tensor]
 """What a prompt is for the encoder, and a part of the output -> that part, in main memory."""
 
-
 Part = Callable[..., Tensor]
 """Gives a part of a transformer's output, as `part_of` does."""
 
