@@ -42,6 +42,7 @@ from pseudoword import methods
 from pseudoword.config import Hyperparameters
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.rates import Rates
+from pseudoword.config.word import NewWord
 from pseudoword.data.latents import EncodedPicture
 from pseudoword.files import write_whole
 from pseudoword.methods import Rows
@@ -257,7 +258,7 @@ def chosen(texts: Condition, which: Tensor) -> Condition:
 def learn(member: Member, effort: Effort) -> Rows:
     """The rows of a word for `THING`, learned by the product's own steps."""
     family = member.family
-    rows = initial_rows(family, START, "auto", VECTORS, TOKEN, 0)
+    rows = initial_rows(family, NewWord(TOKEN, START, "auto"), VECTORS, 0)
     hyper = Hyperparameters(steps=effort.word_steps, batch=8, timestep_sampling="uniform")
     method = methods.begin(begin(family, rows), hyper)
     assert isinstance(hyper.lr, Rates)
@@ -308,7 +309,7 @@ def measure(name: str, out: Path, effort: Effort) -> Result:
         parameters=sum(weight.numel() for weight in family.denoiser.parameters()),
         named=measured({}, THING),
         other=mean(measured({}, thing) for thing in THINGS if thing != THING),
-        start=measured(initial_rows(family, START, "auto", VECTORS, TOKEN, 0)),
+        start=measured(initial_rows(family, NewWord(TOKEN, START, "auto"), VECTORS, 0)),
         learned=measured(word),
         random=tuple(map(measured, random_words(family, word, effort.random_words))),
         seconds=round(time.perf_counter() - began, 1),
@@ -318,7 +319,7 @@ def measure(name: str, out: Path, effort: Effort) -> Result:
 def random_words(family: Any, word: Rows, count: int) -> Iterator[Rows]:
     """Words with as many vectors as `word`, which are as long as its own."""
     for seed in range(count):
-        rows = initial_rows(family, "", "random", VECTORS, TOKEN, seed)
+        rows = initial_rows(family, NewWord(TOKEN, "", "random"), VECTORS, seed)
         yield {
             key: own * (word[key].norm(dim=1) / own.norm(dim=1))[:, None]
             for key, own in rows.items()

@@ -21,6 +21,7 @@ from pseudoword.config import BaseChoice, Hyperparameters
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.rates import Rates
+from pseudoword.config.word import NewWord
 from pseudoword.data import captions, examples, latents, picture_files
 from pseudoword.methods import Rows
 from pseudoword.models import base_model
@@ -153,7 +154,7 @@ def train_state(
     shapes = examples.crop_sizes(of_pictures, family.resolution, family.resolution_step)
     read = examples.read(picture_files.find([pictures]), of_pictures, shapes, seed=hyper.seed)
     encoded = list(latents.encode(family, read, of_pictures.unmasked_weight))
-    rows = initial_rows(family, init, "auto", vectors, token, hyper.seed)
+    rows = initial_rows(family, NewWord(token, init, "auto"), vectors, hyper.seed)
     assert isinstance(hyper.lr, Rates)
     return TrainState.begin(
         TrainingData(token, encoded, templates, hyper, CaptionSettings(**caption_settings), rows),

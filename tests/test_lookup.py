@@ -14,6 +14,7 @@ from pseudoword import lookup
 from pseudoword.concept import Concept
 from pseudoword.config.base_choice import BUNDLED
 from pseudoword.config.fields import AUTO
+from pseudoword.config.word import InitMode, NewWord
 from pseudoword.errors import ConceptError, PictureError, PseudowordError, SettingsError
 from pseudoword.formats import sources
 from pseudoword.lookup import HubId
@@ -55,9 +56,14 @@ WORDS = [
     "toy=x",
 ]
 
+
+def begun(init: str, mode: InitMode = "auto") -> NewWord:
+    return NewWord("<x>", init, mode)
+
+
 TAKERS: dict[str, Callable[[str], object]] = {
-    "--init": lambda text: initialisation.named_concept(text, "auto"),
-    "--init-mode file": lambda text: initialisation.named_concept(text, "file"),
+    "--init": lambda text: initialisation.named_concept(begun(text)),
+    "--init-mode file": lambda text: initialisation.named_concept(begun(text, "file")),
     "--concept": lambda text: sources.read_concepts(text),
     "inspect": lambda text: sources.read_one(text),
     "--base": lambda text: base_model.load_named(text),
@@ -106,8 +112,8 @@ def test_a_word_is_never_a_file_of_that_name(text: str, somewhere: Path) -> None
         elif lies == "folder with a concept":
             path.unlink()
             word(path / "concept.safetensors")
-        assert initialisation.named_concept(text, "auto") is None, lies
-        notes = initialisation.check(text, "auto", AUTO)
+        assert initialisation.named_concept(begun(text)) is None, lies
+        notes = initialisation.check(begun(text), AUTO)
         assert (notes is not None) == (lies not in ("nothing", "folder")), lies
         assert notes is None or f"./{text}" in notes
 
@@ -121,24 +127,24 @@ def test_init_takes_a_path_that_exists(
     monkeypatch.setenv("HOME", str(somewhere))
     word(somewhere / "cat" / "concept.safetensors")
     word(somewhere / "here" / "w.pt")
-    result = initialisation.named_concept(written.format(somewhere / "cat"), "auto")
+    result = initialisation.named_concept(begun(written.format(somewhere / "cat")))
     assert result is not None
     assert len(result.vectors["clip_l"]) == 2
-    assert initialisation.check(written.format(somewhere / "cat"), "auto", 2) is None
+    assert initialisation.check(begun(written.format(somewhere / "cat")), 2) is None
     with pytest.raises(SettingsError, match=r"--vectors 3: .* has 2"):
-        initialisation.check(written.format(somewhere / "cat"), "auto", 3)
+        initialisation.check(begun(written.format(somewhere / "cat")), 3)
     with pytest.raises(SettingsError, match="--init-mode mean takes words"):
-        initialisation.check(written.format(somewhere / "cat"), "mean", AUTO)
+        initialisation.check(begun(written.format(somewhere / "cat"), "mean"), AUTO)
 
 
 def test_init_takes_one_word_of_several(somewhere: Path) -> None:
     torch.save({"<a>": torch.ones(1, 32), "<b>": torch.zeros(1, 32)}, somewhere / "two.pt")
     for written in ("./two.pt=<b>", "two.pt=<b>"):
-        result = initialisation.named_concept(written, "auto")
+        result = initialisation.named_concept(begun(written))
         assert result is not None
         assert not result.vectors["clip_l"].any()
     with pytest.raises(ConceptError, match="holds 2 words"):
-        initialisation.named_concept("./two.pt", "auto")
+        initialisation.named_concept(begun("./two.pt"))
     with pytest.raises(ConceptError, match="holds 2 words"):
         sources.read_one("two.pt")
 
@@ -146,7 +152,7 @@ def test_init_takes_one_word_of_several(somewhere: Path) -> None:
 def test_the_error_about_a_mistyped_name_suggests_a_similar_one(somewhere: Path) -> None:
     word(somewhere / "runs" / "my-toy" / "concept.safetensors")
     with pytest.raises(ConceptError, match=r"--init runs/my-tou: .*Did you mean runs/my-toy\?"):
-        initialisation.named_concept("runs/my-tou", "auto")
+        initialisation.named_concept(begun("runs/my-tou"))
 
 
 def test_the_error_about_a_name_without_suffix_suggests_the_file(somewhere: Path) -> None:
@@ -174,7 +180,7 @@ def test_init_takes_a_word_on_the_hub(somewhere: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", listed)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_a, revision: str(kept))
-    result = initialisation.named_concept("sd-concepts-library/cat-toy@v2", "auto")
+    result = initialisation.named_concept(begun("sd-concepts-library/cat-toy@v2"))
     assert result is not None
     assert result.vectors["clip_l"].shape == (2, 32)
     assert asked == [("sd-concepts-library/cat-toy", "v2")]

@@ -15,6 +15,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.config.method import LAYERED, MethodName
+from pseudoword.config.word import NewWord
 from pseudoword.errors import ConceptError, RunFolderError
 from pseudoword.methods import METHODS
 from pseudoword.methods.layered import Layered
@@ -159,9 +160,9 @@ def test_what_needs_no_model_is_asked_of_the_method(
     monkeypatch.setitem(METHODS, "mine", Mine)
     file = tmp_path / "cat.safetensors"
     write_word(Concept("<cat>", {"clip_l.MID": torch.ones(1, 32)}), file)
-    assert initialisation.check(str(file), "file", AUTO, "mine") is None
+    assert initialisation.check(NewWord("<x>", str(file), "file"), AUTO, "mine") is None
     with pytest.raises(ConceptError, match="is a layered word"):
-        initialisation.check(str(file), "file", AUTO, "classic")
+        initialisation.check(NewWord("<x>", str(file), "file"), AUTO, "classic")
     config = TrainConfig.check(pictures=[pictures], token="<cat>", optimiser="Adadelta")
     told: dict[str, list[str]] = {"mine": [], "classic": []}
     for method, notes in told.items():

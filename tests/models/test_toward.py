@@ -13,6 +13,7 @@ from word_files import write_word
 
 from pseudoword import api
 from pseudoword.concept import Concept
+from pseudoword.config.word import NewWord
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.models.family import Family
 from pseudoword.models.toward import turned
@@ -72,7 +73,7 @@ def test_all_the_way_draws_the_rows_that_the_word_began_as(
 ) -> None:
     word = learned(init, mode)
     asked: Any = "auto" if mode == "words" else mode
-    start = initial_rows(family, init, asked, 3, "<x>", seed=0)
+    start = initial_rows(family, NewWord("<x>", init, asked), 3, seed=0)
     assert draw(base, word, toward=1) == draw(base, turned(word, start, 1))
     assert draw(base, word, toward=1) != draw(base, word)
     assert draw(base, word, toward=0) == draw(base, word)

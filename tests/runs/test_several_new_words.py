@@ -272,7 +272,7 @@ def test_a_file_to_continue_from_goes_into_a_queue(captioned: Path, tmp_path: Pa
     shutil.rmtree(tmp_path / "two")
     opened = jobs.open_job(job, tmp_path / "there", tmp_path / "out")
     _, hat, cap, toys = opened.new_words
-    concept = initialisation.named_concept(hat.init, hat.init_mode)
+    concept = initialisation.named_concept(hat)
     assert concept is not None
     assert concept.length == 1
     assert Path(hat.init).is_relative_to(tmp_path / "there")

@@ -9,6 +9,7 @@ from support import asked, learn, train_state
 from torch import Tensor
 
 from pseudoword.config import TrainConfig
+from pseudoword.config.word import NewWord
 from pseudoword.errors import SettingsError
 from pseudoword.methods import METHODS
 from pseudoword.models.families.sd import StableDiffusion
@@ -26,7 +27,7 @@ TEXTS = ("a <x> and a dog", "a photo of a <x> on red")
 
 
 def words(family: Family, shift: float = 0.0, vectors: int = 2) -> dict[str, dict[str, Tensor]]:
-    rows = initial_rows(family, "cat", "auto", vectors, "<x>", 0)
+    rows = initial_rows(family, NewWord("<x>", "cat", "auto"), vectors, 0)
     source = torch.Generator().manual_seed(0)
     return {
         "<x>": {

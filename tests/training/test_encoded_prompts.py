@@ -11,6 +11,7 @@ from support import Unplugged, asked, learn, train_state
 from pseudoword import methods
 from pseudoword.api import train, train_pack
 from pseudoword.config import TrainConfig
+from pseudoword.config.word import NewWord
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.reading.text_encoder import TextEncoder
@@ -35,7 +36,7 @@ def family(request: pytest.FixtureRequest, tiny_base: Callable[[str], Path]) -> 
 @pytest.fixture
 def state(family: Family, pictures: Path) -> TrainState:
     made = train_state(family, pictures, templates=("a [name]", "a photo of the [name] in red"))
-    rows = initial_rows(family, "cat", "auto", 2, "<cat>", 0, output=True)
+    rows = initial_rows(family, NewWord("<cat>", "cat", "auto"), 2, 0, output=True)
     made.method = methods.begin(begin(family, rows), made.hyper)
     return made
 

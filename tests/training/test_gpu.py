@@ -30,6 +30,7 @@ from pseudoword import formats, generate, methods, train
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, DType, Quantize
 from pseudoword.config.base_choice import BUNDLED
+from pseudoword.config.word import NewWord
 from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.models import base_model
 from pseudoword.models.compute.live_memory import nbytes
@@ -429,7 +430,7 @@ def test_text_encoders_leave_the_gpu_where_rows_go_in_after_them(
 ) -> None:
     family = load(tiny.BASES[kind](tmp_path), "bfloat16")
     state = train_state(family, pictures)
-    start = initial_rows(family, "cat", "auto", 2, "<cat>", 0, output=True)
+    start = initial_rows(family, NewWord("<cat>", "cat", "auto"), 2, 0, output=True)
     state.method = methods.begin(begin(family, start), state.hyper)
 
     def step() -> list[torch.Tensor]:

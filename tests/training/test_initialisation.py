@@ -7,6 +7,7 @@ from word_files import write_word
 
 from pseudoword.concept import Concept
 from pseudoword.config import InitMode
+from pseudoword.config.word import NewWord
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.models.family import Family
 from pseudoword.training.initialisation import initial_rows, output_rows, turn
@@ -15,7 +16,7 @@ from pseudoword.training.initialisation import initial_rows, output_rows, turn
 def rows(
     family: Family, init: str, mode: InitMode = "auto", vectors: int = 1, token: str = "<x>"
 ) -> torch.Tensor:
-    return initial_rows(family, init, mode, vectors, token, seed=0)["clip_l"]
+    return initial_rows(family, NewWord(token, init, mode), vectors, seed=0)["clip_l"]
 
 
 def word(family: Family, text: str) -> torch.Tensor:
@@ -84,13 +85,13 @@ def test_cross_initialisation_has_the_direction_of_the_states_and_the_length_of_
     any_family: Family,
 ) -> None:
     """Where a denoiser reads no single state for each token, it is refused."""
-    plain = initial_rows(any_family, "red cat", "auto", 2, "<x>", seed=0)
+    plain = initial_rows(any_family, NewWord("<x>", "red cat", "auto"), 2, seed=0)
     goals = states(any_family, plain)
     if goals is None:
         with pytest.raises(SettingsError, match="--init-mode cross does not work with"):
-            initial_rows(any_family, "red cat", "cross", 2, "<x>", seed=0)
+            initial_rows(any_family, NewWord("<x>", "red cat", "cross"), 2, seed=0)
         return
-    crossed = initial_rows(any_family, "red cat", "cross", 2, "<x>", seed=0)
+    crossed = initial_rows(any_family, NewWord("<x>", "red cat", "cross"), 2, seed=0)
     assert crossed.keys() == plain.keys()
     for key, rows in crossed.items():
         torch.testing.assert_close(rows.norm(dim=-1), plain[key].norm(dim=-1))
@@ -99,7 +100,7 @@ def test_cross_initialisation_has_the_direction_of_the_states_and_the_length_of_
 
 
 def test_a_word_is_turned_towards_the_crossed_rows_that_it_began_as(family: Family) -> None:
-    began = initial_rows(family, "cat", "cross", 2, "<x>", seed=0)
+    began = initial_rows(family, NewWord("<x>", "cat", "cross"), 2, seed=0)
     moved = {key: own + torch.randn(own.shape) for key, own in began.items()}
     known = {"init": "cat", "init_mode": "cross"}
     back = turn(family, Concept("<x>", moved, provenance=known), 1.0).vectors["clip_l"]

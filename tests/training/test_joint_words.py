@@ -11,6 +11,7 @@ from support import asked, train_state
 
 from pseudoword import methods
 from pseudoword.config import TrainConfig
+from pseudoword.config.word import NewWord
 from pseudoword.data import picture_files
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
@@ -42,7 +43,8 @@ def state(
     """A state that learns `token`, from two words, and `<hat>`, of one vector."""
     made = train_state(family, pictures, token, templates=templates, **settings)
     rows = [
-        initial_rows(family, init, "auto", n, token, 0) for init, n in (("red dog", 2), ("blue", 1))
+        initial_rows(family, NewWord(token, init, "auto"), n, 0)
+        for init, n in (("red dog", 2), ("blue", 1))
     ]
     start = begin(family, joint_words.together(rows))
     initial = {key: own.to(family.device) for key, own in start.rows.items()}

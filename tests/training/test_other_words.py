@@ -9,6 +9,7 @@ import torch
 from support import asked, train_state
 
 from pseudoword.concept import Concept
+from pseudoword.config.word import NewWord
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
 from pseudoword.placeholders import pack_placeholder
@@ -22,7 +23,7 @@ TEMPLATES = ["a [name] beside a <hat>", "a <hat> on a <cat>"]
 
 def hat(family: Family, init: str = "red dog", token: str = "<hat>") -> Concept:
     """A word of two vectors."""
-    rows = initial_rows(family, init, "auto", 2, token, 0)
+    rows = initial_rows(family, NewWord(token, init, "auto"), 2, 0)
     return Concept(token, {key: own.clone() for key, own in rows.items()}, family.name)
 
 

@@ -20,36 +20,6 @@ LONGEST_TOKEN = 200
 InitMode = Literal["auto", "rows", "mean", "nearest", "cross", "random", "file"]
 
 
-def names_concept(init: str, mode: InitMode, flag: str) -> bool:
-    """Whether `init` names a concept to continue from; if not, it is words, or not used.
-
-    With `auto`, a concept must be given as a path, as a hub id, or as `FILE=TOKEN` for one word of
-    several. A plain word is a word, even if there is a file of that name. `flag` is where the user
-    gave `init`.
-
-    Raises:
-        ConceptError: `init` looks like a path or a hub id, but is not there.
-        SettingsError: `init` looks like a path or a hub id, but `mode` takes words.
-    """
-    if mode == "random":
-        return False
-    if not init.strip():
-        given = lookup.argument_text(flag, repr(init))
-        raise SettingsError(f"{given} has no tokens. Give a word such as cat or toy.")
-    if mode == "file":
-        lookup.concept_place(lookup.split_token(init, flag)[0], flag)
-        return True
-    source, _ = lookup.split_token(init, flag) if lookup.looks_like_path(init) else (init, None)
-    if lookup.find(source, flag, words=True, error=ConceptError) is None:
-        return False
-    if mode != "auto":
-        raise SettingsError(
-            f"--init-mode {mode} takes words, and {lookup.argument_text(flag, init)} is a file's "
-            "or folder's name. Leave --init-mode out, or give words."
-        )
-    return True
-
-
 class NewWord(NamedTuple):
     """One of the words that a run learns."""
 
@@ -59,6 +29,35 @@ class NewWord(NamedTuple):
     init_mode: InitMode
     flag: str = "--init"
     """where the user gave `init`"""
+
+    def names_concept(self) -> bool:
+        """Whether `init` names a concept to continue from; if not, it is words, or not used.
+
+        With `auto`, a concept must be given as a path, as a hub id, or as `FILE=TOKEN` for one word
+        of several. A plain word is a word, even if there is a file of that name.
+
+        Raises:
+            ConceptError: `init` looks like a path or a hub id, but is not there.
+            SettingsError: `init` looks like a path or a hub id, but `init_mode` takes words.
+        """
+        _, init, mode, flag = self
+        if mode == "random":
+            return False
+        if not init.strip():
+            given = lookup.argument_text(flag, repr(init))
+            raise SettingsError(f"{given} has no tokens. Give a word such as cat or toy.")
+        if mode == "file":
+            lookup.concept_place(lookup.split_token(init, flag)[0], flag)
+            return True
+        source, _ = lookup.split_token(init, flag) if lookup.looks_like_path(init) else (init, None)
+        if lookup.find(source, flag, words=True, error=ConceptError) is None:
+            return False
+        if mode != "auto":
+            raise SettingsError(
+                f"--init-mode {mode} takes words, and {lookup.argument_text(flag, init)} is a "
+                "file's or folder's name. Leave --init-mode out, or give words."
+            )
+        return True
 
 
 class WordSettings(Settings):
@@ -178,7 +177,7 @@ class WordSettings(Settings):
         """Also the concepts to continue from."""
         super().check_there()
         for word in self.new_words:
-            names_concept(word.init, word.init_mode, word.flag)
+            word.names_concept()
 
 
 def _parts(also: str) -> tuple[str, str, str]:

@@ -128,7 +128,7 @@ def open_job(job: Job, folder: Path, out: Path) -> TrainConfig:
 
 def _concept_file(word: NewWord) -> bytes | None:
     """The concept that a word starts from, if it is a file here; workers find those on the hub."""
-    concept = initialisation.named_concept(word.init, word.init_mode, word.flag)
+    concept = initialisation.named_concept(word)
     if concept is None:
         return None
     source, _ = lookup.split_token(word.init, word.flag)

@@ -50,12 +50,7 @@ def before_loading(
     _note_rate_of_optimiser(config, note)
     for word in config.new_words:
         advice = initialisation.check(
-            word.init,
-            word.init_mode,
-            config.vectors,
-            config.method,
-            output=config.output_embedding,
-            flag=word.flag,
+            word, config.vectors, config.method, output=config.output_embedding
         )
         if advice:
             note(advice)
@@ -201,7 +196,7 @@ def against_model(
             or another one does not fit the model.
     """
     for word in config.new_words:
-        if concept := initialisation.named_concept(word.init, word.init_mode, word.flag):
+        if concept := initialisation.named_concept(word):
             check_compatible(concept, family, whole=True)  # before pictures are encoded
             for said in remarks(concept, family):
                 note(said)

@@ -125,15 +125,9 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
 
 def _initial_rows(family: Family, config: TrainConfig, word: NewWord, pictures: int) -> Rows:
     """The rows that a word for so many pictures begins as."""
+    vectors = _vectors(family, config, word.init, pictures)
     return initialisation.initial_rows(
-        family,
-        word.init,
-        word.init_mode,
-        _vectors(family, config, word.init, pictures),
-        word.token,
-        config.seed,
-        output=config.output_embedding,
-        flag=word.flag,
+        family, word, vectors, config.seed, output=config.output_embedding
     )
 
 

@@ -12,7 +12,7 @@ from pseudoword import formats, lookup
 from pseudoword.concept import Concept
 from pseudoword.config import InitMode
 from pseudoword.config.fields import AUTO, Auto
-from pseudoword.config.word import NewWord, names_concept
+from pseudoword.config.word import NewWord
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import layered_rows, sources
 from pseudoword.formats.keys import OUTPUT_SUFFIX, is_output
@@ -26,16 +26,14 @@ from pseudoword.rng import generator
 from pseudoword.training import joint_words, suggestions
 
 
-def named_concept(init: str, mode: InitMode, flag: str = "--init") -> Concept | None:
+def named_concept(word: NewWord) -> Concept | None:
     """The concept that `init` names, to continue from; None if `init` is words, or not used.
-
-    `flag` is where the user gave `init`.
 
     Raises:
         ConceptError: `init` looks like a path or a hub id, but is not there or not a concept.
-        SettingsError: `init` looks like a path or a hub id, but `mode` takes words.
+        SettingsError: `init` looks like a path or a hub id, but `init_mode` takes words.
     """
-    return sources.read_one(init, flag=flag) if names_concept(init, mode, flag) else None
+    return sources.read_one(word.init, flag=word.flag) if word.names_concept() else None
 
 
 def mode_of(word: NewWord) -> str:
@@ -44,19 +42,13 @@ def mode_of(word: NewWord) -> str:
         return "words"
     if word.init_mode != "auto":
         return word.init_mode
-    return "words" if named_concept(word.init, "auto", word.flag) is None else "file"
+    return "words" if named_concept(word) is None else "file"
 
 
 def check(
-    init: str,
-    mode: InitMode,
-    vectors: int | Auto,
-    method: str = "classic",
-    *,
-    output: bool = False,
-    flag: str = "--init",
+    word: NewWord, vectors: int | Auto, method: str = "classic", *, output: bool = False
 ) -> str | None:
-    """Check `init` as far as this is possible without a model. `flag` is where the user gave it.
+    """Check what a word starts from, as far as this is possible without a model.
 
     Returns:
         A note for the user, if words were taken although there is a file of that name.
@@ -67,12 +59,11 @@ def check(
             word is not.
         SettingsError: as `named_concept`; or a concept has more or fewer vectors than asked for.
     """
-    concept, given = named_concept(init, mode, flag), lookup.argument_text(flag, init)
+    concept, given = named_concept(word), lookup.argument_text(word.flag, word.init)
     if concept is None:
-        same_name = (
-            mode != "random" and lookup.exists(Path(init)) and formats.is_concept(Path(init))
-        )
-        return f"{given} is a word; write ./{init} for the file here" if same_name else None
+        path, random = Path(word.init), word.init_mode == "random"
+        same_name = not random and lookup.exists(path) and formats.is_concept(path)
+        return f"{given} is a word; write ./{word.init} for the file here" if same_name else None
     if not (METHODS[method].goes_on_from_layers or layered_rows.for_all(concept.vectors)):
         raise ConceptError(
             f"{given} is a layered word. Continue it with --method layered, or make "
@@ -93,17 +84,9 @@ def check(
 
 
 def initial_rows(
-    family: Family,
-    init: str,
-    mode: InitMode,
-    vectors: int,
-    token: str,
-    seed: int,
-    *,
-    output: bool = False,
-    flag: str = "--init",
+    family: Family, word: NewWord, vectors: int, seed: int, *, output: bool = False
 ) -> Mapping[str, Tensor]:
-    """The initial rows, `[vectors, width]` float32 per text encoder.
+    """The initial rows of `word`, `[vectors, width]` float32 per text encoder.
 
     `rows` gives each row one token of `init` in turn, as kohya's sd-scripts do; `mean` gives every
     row their mean; `random` samples rows with the mean and standard deviation of the vocabulary;
@@ -111,7 +94,7 @@ def initial_rows(
     concept (`named_concept`), else `rows` if there are enough vectors, else `mean`. So is
     `nearest`, of the one word that was chosen before (`nearest_word`). `cross` takes what the text
     encoders make of the rows of `auto`, as long as these (`cross_rows`). With `output`, it is what
-    the text encoders make of all this (`output_rows`). `flag` is where the user gave `init`.
+    the text encoders make of all this (`output_rows`).
 
     Raises:
         SettingsError: `init` is empty, or has more tokens than there are vectors to hold them; or
@@ -119,7 +102,7 @@ def initial_rows(
         ConceptError: the concept cannot be read, or is not compatible with the model.
     """
     rows: Mapping[str, Tensor]
-    concept = named_concept(init, mode, flag)
+    concept = named_concept(word)
     if concept is not None:
         check_compatible(concept, family, whole=True)
         rows = {
@@ -127,13 +110,13 @@ def initial_rows(
             for key, own in concept.vectors.items()
             if key + OUTPUT_SUFFIX not in concept.vectors  # zeros beside the rows for the output
         }
-    elif mode == "random":
+    elif word.init_mode == "random":
         rows = {
-            key: _random(encoder, vectors, f"{seed}/{token}/{key}")
+            key: _random(encoder, vectors, f"{seed}/{word.token}/{key}")
             for key, encoder in family.encoders.items()
         }
     else:
-        rows = rows_of_words(family, init, mode, vectors, flag)
+        rows = rows_of_words(family, word.init, word.init_mode, vectors, word.flag)
     if output and not is_output(rows):
         return output_rows(family, layered_rows.for_all(rows))
     return rows

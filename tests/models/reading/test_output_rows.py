@@ -14,6 +14,7 @@ from pseudoword import formats, methods
 from pseudoword.api import generate, train
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
+from pseudoword.config.word import NewWord
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import keys
 from pseudoword.models import base_model
@@ -46,7 +47,7 @@ def test_a_denoiser_that_reads_several_states_for_a_token_has_no_place_for_them(
 
 
 def rows_for(family: Family, vectors: int = 2) -> dict[str, torch.Tensor]:
-    return dict(initial_rows(family, "cat", "auto", vectors, "<cat>", 0, output=True))
+    return dict(initial_rows(family, NewWord("<cat>", "cat", "auto"), vectors, 0, output=True))
 
 
 def test_the_gradient_reaches_the_rows_and_passes_no_encoder(
@@ -87,7 +88,7 @@ def test_states_at_the_word_s_positions_are_its_rows_and_the_others_do_not_depen
 
 
 def test_a_word_begins_as_the_states_of_its_first_words(placing: Family) -> None:
-    plain = initial_rows(placing, "cat", "auto", 1, "<cat>", 0)
+    plain = initial_rows(placing, NewWord("<cat>", "cat", "auto"), 1, 0)
     text = ["a photo of <cat>"]
     as_words = placing.encode_text(text, {"<cat>": plain})
     as_states = placing.encode_text(text, {"<cat>": output_rows(placing, plain)})
@@ -154,25 +155,22 @@ def test_zeros_that_onetrainer_writes_beside_the_rows_are_what_the_encoder_reads
     found = family.encode_text(PROMPT, {"<cat>": concept.vectors})
     ours = family.encode_text(PROMPT, {"<cat>": {"t5xxl_out": rows}})
     assert torch.equal(found.hidden, ours.hidden)
-    again = initial_rows(
-        family, str(tmp_path / "cat.safetensors"), "file", 2, "<cat>", 0, output=True
-    )
+    word = NewWord("<cat>", str(tmp_path / "cat.safetensors"), "file")
+    again = initial_rows(family, word, 2, 0, output=True)
     assert set(again) == {"t5xxl_out"}
     with pytest.raises(ConceptError, match="Continue it with --output-embedding"):
-        initialisation.check(str(tmp_path / "cat.safetensors"), "file", 2)
+        initialisation.check(word, 2)
 
 
 def test_a_layered_word_begins_as_its_rows_for_all_layers(family: Family, tmp_path: Path) -> None:
-    plain = {"clip_l": initial_rows(family, "cat", "auto", 1, "<cat>", 0)["clip_l"]}
+    plain = {"clip_l": initial_rows(family, NewWord("<cat>", "cat", "auto"), 1, 0)["clip_l"]}
     layers = {f"clip_l.{layer}": -plain["clip_l"] for layer in family.layers}
     for name, vectors in (("plain", plain), ("layered", plain | layers)):
         word = formats.encode(Concept("<cat>", vectors, family.name), "native")[""]
         (tmp_path / f"{name}.safetensors").write_bytes(word)
+    files = (str(tmp_path / f"{name}.safetensors") for name in ("plain", "layered"))
     expected, found = (
-        initial_rows(
-            family, str(tmp_path / f"{name}.safetensors"), "file", 1, "<cat>", 0, output=True
-        )
-        for name in ("plain", "layered")
+        initial_rows(family, NewWord("<cat>", file, "file"), 1, 0, output=True) for file in files
     )
     assert {key: rows.tolist() for key, rows in found.items()} == {
         key: rows.tolist() for key, rows in expected.items()
@@ -180,7 +178,7 @@ def test_a_layered_word_begins_as_its_rows_for_all_layers(family: Family, tmp_pa
 
 
 def test_both_kinds_of_words_are_in_one_prompt(family: Family) -> None:
-    after, before = rows_for(family), initial_rows(family, "dog", "auto", 1, "<dog>", 0)
+    after, before = rows_for(family), initial_rows(family, NewWord("<dog>", "dog", "auto"), 1, 0)
     prompt = ["a <cat> and a <dog>"]
     both = family.encode_text(prompt, {"<cat>": after, "<dog>": before})
     alone = family.encode_text(prompt, {"<cat>": after, "<dog>": {"clip_l": before["clip_l"] * 2}})

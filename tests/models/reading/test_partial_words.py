@@ -9,6 +9,7 @@ from support import run
 from word_files import write_word
 
 from pseudoword.concept import Concept
+from pseudoword.config.word import NewWord
 from pseudoword.errors import ConceptError
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible, partly_read
@@ -75,7 +76,7 @@ def test_a_word_in_part_is_never_learned_on(with_t5: Family, tmp_path: Path) -> 
     file = tmp_path / "word.safetensors"
     write_word(T5_ONLY, file)
     with pytest.raises(ConceptError, match="does not fit"):
-        initial_rows(with_t5, str(file), "file", 2, "<cat>", 0)
+        initial_rows(with_t5, NewWord("<cat>", str(file), "file"), 2, 0)
 
 
 def test_a_word_of_another_kind_of_model_stays_refused(

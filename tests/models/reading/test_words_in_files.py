@@ -11,6 +11,7 @@ from word_files import write_as
 
 from pseudoword import formats, inspect
 from pseudoword.concept import Concept
+from pseudoword.config.word import NewWord
 from pseudoword.config.written_files import ENDINGS
 from pseudoword.errors import ConceptError
 from pseudoword.formats import WRITERS, keys
@@ -69,7 +70,7 @@ def test_a_file_without_our_metadata_is_read_by_its_keys_and_widths(
 def test_a_word_from_a_file_is_read_in_prompts_as_before(
     any_family: Family, tmp_path: Path
 ) -> None:
-    rows = initial_rows(any_family, "", "random", 2, "<cat>", 0)
+    rows = initial_rows(any_family, NewWord("<cat>", "", "random"), 2, 0)
     word = Concept("<cat>", rows, any_family.name)
     prompt = ["a photo of <cat> in red"]
     before = any_family.encode_text(prompt, {"<cat>": word.vectors})
@@ -85,7 +86,7 @@ def test_a_word_from_a_file_is_read_in_prompts_as_before(
 
 def test_rows_of_another_width_are_refused_with_both_widths(any_family: Family) -> None:
     key, encoder = next(iter(any_family.encoders.items()))
-    rows = initial_rows(any_family, "", "random", 1, "<cat>", 0)
+    rows = initial_rows(any_family, NewWord("<cat>", "", "random"), 1, 0)
     wider = {**rows, key: torch.zeros(1, encoder.width + 1)}
     with pytest.raises(ConceptError, match=rf"{encoder.width + 1}.* reads .*{encoder.width}"):
         check_compatible(Concept("<cat>", wider, any_family.name), any_family)
