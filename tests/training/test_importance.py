@@ -18,7 +18,6 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
 from pseudoword.training import importance, loss
 from pseudoword.training.batches import batch, fixed, timesteps
-from pseudoword.training.joint_batches import TENSORS
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import LOSS_SCALE
 
@@ -86,7 +85,8 @@ def test_it_is_in_proportion_to_the_gradients_of_single_samples(
             word = {key: rows.requires_grad_() for key, rows in one.word().items()}
             alone = loss.Batch(
                 [some.prompts[i]],
-                **{name: getattr(some, name)[i : i + 1] for name in TENSORS},
+                others={},
+                **{name: tensor[i : i + 1] for name, tensor in some.tensors.items()},
             )
             loss.losses(family, [word], alone).sum().backward()
             part = int(some.t[i]) * 3 // family.noise_schedule.timesteps

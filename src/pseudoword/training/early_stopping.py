@@ -16,7 +16,7 @@ from pseudoword.methods import Rows
 from pseudoword.models.family import Family
 from pseudoword.training import loss
 from pseudoword.training.batch_invariance import exact
-from pseudoword.training.joint_batches import TENSORS, joined
+from pseudoword.training.joint_batches import joined
 
 SAMPLES = 8
 """Number of samples. Without a backward pass, each costs about a third of a training sample."""
@@ -149,8 +149,8 @@ def digest(samples: Sequence[loss.Batch]) -> str:
     found = hashlib.sha256()
     for batch in samples:
         found.update("\0".join(batch.prompts).encode())
-        for name in TENSORS:
-            found.update(getattr(batch, name).cpu().numpy().tobytes())
+        for tensor in batch.tensors.values():
+            found.update(tensor.cpu().numpy().tobytes())
     return found.hexdigest()
 
 

@@ -6,7 +6,6 @@ keeps its own numbers: see `batch_invariance`.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 
@@ -19,8 +18,6 @@ from pseudoword.training.loss import Batch
 POSITIONS = 4096
 """Latent positions of a joint batch for which there is always room: those of one picture of
 512 px. Batches are larger where the words' own steps are."""
-
-TENSORS = ("latents", "noise", "t", "micro_conditioning", "mask", "weight", "delta")
 
 
 def joined(
@@ -58,8 +55,8 @@ def room(part: Batch) -> int:
 
 def _join(parts: Sequence[tuple[int, Batch]]) -> Batch:
     """The samples of all parts, which have latents of one shape."""
-    first = parts[0][1]
     prompts = [renumbered(prompt, 0, word) for word, part in parts for prompt in part.prompts]
-    tensors = {name: torch.cat([getattr(part, name) for _, part in parts]) for name in TENSORS}
+    every = [part.tensors for _, part in parts]
+    tensors = {name: torch.cat([one[name] for one in every]) for name in every[0]}
     others = other_words.together(part.others for _, part in parts)
-    return replace(first, prompts=prompts, others=others, **tensors)
+    return Batch(prompts, others=others, **tensors)

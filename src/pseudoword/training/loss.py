@@ -39,6 +39,11 @@ class Batch:
     others: Words = field(default_factory=dict)
     """placeholder -> rows, of further words in the prompts, which are not learned"""
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by name, which have a row for each sample."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
 
 def per_concept(prediction: Tensor, target: Tensor, batch: Batch, concepts: int) -> Tensor:
     """Mean squared error of a prediction `[K·B, C, h, w]` for each of K concepts, `[K]`.
