@@ -15,7 +15,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, GenerateConfig, PrepareConfig, Settings, TrainConfig
 from pseudoword.config.variants import parse_variant
 from pseudoword.data import captions, picture_files
-from pseudoword.errors import PictureError, PseudowordError, SettingsError
+from pseudoword.errors import PictureError, PseudowordError, SettingsError, TrainingError
 from pseudoword.formats import native
 from pseudoword.formats.sources import NamedConcept
 from pseudoword.models import base_model, detection
@@ -286,6 +286,18 @@ def test_a_word_with_too_long_vectors_is_reported(
     word = api.train(pictures, "<cat>", lr=1e9, out=tmp_path / "run", progress=reported, **settings)
     assert word.concept.vectors["clip_l"].norm(dim=-1).mean() > TOO_LONG
     assert any("--norm keep, or a lower --lr" in note for note in reported.notes)
+
+
+@pytest.mark.parametrize(
+    ("lr", "said"),
+    [(1e30, r"not finite\. Try a lower --lr"), (1e-20, r"does not change .* a higher --lr")],
+)
+def test_a_rate_that_makes_no_word_in_the_last_step_is_named(
+    lr: float, said: str, base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"steps": 1, "base": base, "preview": (), "norm": "none"}
+    with pytest.raises(TrainingError, match=said):
+        api.train(pictures, "<cat>", lr=lr, out=tmp_path / "run", **settings)
 
 
 def test_a_random_initialisation_is_recorded_and_has_no_init_word(

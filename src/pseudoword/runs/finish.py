@@ -1,5 +1,6 @@
 """The end of a run: write its word, measure its effect, and tell what the user should know."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,16 +52,21 @@ class Trained:
 def finish(family: Family, run: Run, seconds: float) -> Trained:
     """Write the words, check that they have an effect, and mark the run as finished.
 
-    Words without effect are a failure of the run's state.
+    Words without effect, or with one that is not finite, are a failure of the run's state.
     """
     concepts, state, called = run.concepts(), run.state, run.config.called
     note = run.planned.progress.note
     run.folder.write_concepts(concepts)
     effects = _effects(family, run, concepts)
     effect = max(effects)
+    if not (state.failure or all(map(math.isfinite, effects))):
+        state.failure = (
+            f"{called}: with the finished word, the model predicts numbers that are not finite. "
+            "Try a lower --lr, or --dtype float32."
+        )
     for concept, own in zip(concepts, effects, strict=True):
         _note_long_vectors(run, concept)
-        if own > NO_EFFECT:
+        if own > NO_EFFECT or math.isnan(own):
             continue
         nothing = "does not change what the model predicts"
         if not effect > NO_EFFECT and not state.failure:
