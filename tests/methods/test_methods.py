@@ -105,7 +105,8 @@ def test_the_samples_of_a_step_are_drawn_once_however_many_batches_they_fill(
         return sample_step(*key, batch=batch, **of)
 
     monkeypatch.setattr(batches, "sample_step", counted)
-    parts = list(batches.batches(family, [train_state(family, pictures, accumulate=5).data], [2]))
+    data = train_state(family, pictures, accumulate=5).data
+    parts = list(batches.batches(family, [data], [2], [False]))
     assert len(parts) == 5
     assert drawn == [10]
 

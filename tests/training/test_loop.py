@@ -346,7 +346,7 @@ def test_a_pack_of_many_shapes_gives_what_training_alone_gives(
 
     together, alone = pack(), pack()
     data = [member.data for member in together]
-    passes = [len(list(batches(family, data, 3 * [step]))) for step in range(6)]
+    passes = [len(list(batches(family, data, 3 * [step], 3 * [False]))) for step in range(6)]
     assert max(passes) > 1
     shapes = {batch(family, [together[0].data], step).latents.shape[2:] for step in range(6)}
     assert len(shapes) > 1

@@ -62,7 +62,7 @@ def batches(
     family: Family,
     pack: Sequence[TrainingData],
     steps: Sequence[int],
-    layered: Sequence[bool] = (),
+    layered: Sequence[bool],
 ) -> Iterator[tuple[int, list[int], loss.Batch]]:
     """The batches of a pack: for each batch to accumulate, one per shape of latents.
 
@@ -74,7 +74,7 @@ def batches(
         family: the frozen model.
         pack: what each concept learns from.
         steps: the step that each concept takes, counted from 0.
-        layered: whether each has rows for each layer in that step; by default none has.
+        layered: whether each has rows for each layer in that step.
 
     Yields:
         Which of the batches to accumulate it belongs to, counted from 0; the indices of the
@@ -90,7 +90,7 @@ def batches(
             for k, (data, own) in enumerate(zip(pack, samples, strict=True))
             if part < data.hyper.accumulate
         }
-        kinds = {k: (own.noise.shape, bool(layered and layered[k])) for k, own in in_part.items()}
+        kinds = {k: (own.noise.shape, layered[k]) for k, own in in_part.items()}
         for kind in dict.fromkeys(kinds.values()):
             alike = [k for k, one in kinds.items() if one == kind]
             own = [in_part[k] for k in alike]
@@ -99,7 +99,7 @@ def batches(
 
 def batch(family: Family, pack: Sequence[TrainingData], step: int) -> loss.Batch:
     """The first batch in `step` of a pack whose latents are of one shape."""
-    _, _, first = next(batches(family, pack, len(pack) * [step]))
+    _, _, first = next(batches(family, pack, len(pack) * [step], len(pack) * [False]))
     return first
 
 
