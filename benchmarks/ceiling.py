@@ -7,7 +7,8 @@ text encoder's output, keys and values of the U-Net's cross-attention, the whole
 pictures through the VAE are what can be reached at all. Known things (styles) that are learned
 again, from the word for their kind (for another style), show what rows can do where the U-Net
 knows the answer. Right pictures in another style show what a word reaches that does not follow, or
-learn, the style. A style is also learned from more pictures.
+learn, the style. A thing is also learned from pictures in the styles that it is then asked for in,
+and a style from more pictures.
 
 Identity is the mean cosine to the right pictures: of the pictures that were learned from (*seen*),
 and of the thing in other styles and on other backgrounds, or the style of other things (*new*).
@@ -78,6 +79,8 @@ class Learner:
     """whether it learns known things or styles again, not new ones"""
     pictures: int = 0
     """how many pictures of a style it learns from; 0: those of the benchmark"""
+    asked_styles: bool = False
+    """whether the last of a thing's five pictures are in the styles that the new prompts ask for"""
 
 
 START, KNOWN = "starting words", "known words"
@@ -94,11 +97,14 @@ LEARNERS = {
     "3 rows, the whole U-Net": Learner(rows=3, unet="."),
     "3 rows, known {of}": Learner(rows=3, known=True),
 }
-FROM_MORE = {
-    "3 rows, 20 pictures": Learner(rows=3, pictures=20),
-    "3 rows, the whole U-Net, 20 pictures": Learner(rows=3, unet=".", pictures=20),
+FROM_OTHERS = {
+    "things": {"3 rows, the styles asked for": Learner(rows=3, asked_styles=True)},
+    "styles": {
+        "3 rows, 20 pictures": Learner(rows=3, pictures=20),
+        "3 rows, the whole U-Net, 20 pictures": Learner(rows=3, unet=".", pictures=20),
+    },
 }
-"""Of styles: there are as many things to show them on."""
+"""From other pictures than the benchmark's. Of a style there are as many things to show it on."""
 
 
 @dataclass(frozen=True)
@@ -314,8 +320,7 @@ class Bench:
         return found
 
     def _measure(self, name: str, learner: Learner | None, task: Task) -> Identity:
-        shown = learner.pictures if learner else 0
-        groups = {"new": new(task), "seen": self._more(task, shown) if shown else seen(task)}
+        groups = {"new": new(task), "seen": self._shown(learner, task)}
         every = [one for group in groups.values() for one in group]
         if name == OTHER:
             pictures = self._in_another_style(task, every)
@@ -336,6 +341,24 @@ class Bench:
             kind: mean(float(next(drawn) @ next(right)) for _ in group)
             for kind, group in groups.items()
         }
+
+    def _shown(self, learner: Learner | None, task: Task) -> list[Asked]:
+        """What is learned from."""
+        if learner and learner.pictures:
+            return self._more(task, learner.pictures)
+        return self._in_asked_styles(task) if learner and learner.asked_styles else seen(task)
+
+    def _in_asked_styles(self, task: Task) -> list[Asked]:
+        """As many pictures of a thing as before, the last ones in styles that were not shown."""
+        usual = seen(task)
+        known = {one.style for one in usual}
+        wanted = dict.fromkeys(one.style for one in new(task) if one.style not in known)
+        kept = usual[: -len(wanted)]
+        for style, one in zip(wanted, usual[len(kept) :], strict=True):
+            text = f"{_a(style)} of a [name] on {_a(one.background)} background"
+            picture = self._picture(one.thing, style, one.background)
+            kept.append(replace(one, text=text, picture=picture, style=style))
+        return kept
 
     def _more(self, task: Task, count: int) -> list[Asked]:
         """So many pictures in a style, of known things that the prompts do not ask for."""
@@ -435,7 +458,7 @@ def table(rows: Sequence[Row], baselines: Sequence[Row], known: Identity) -> str
 
 
 def _percent(shares: Sequence[float]) -> str:
-    return f"{mean(shares):.0%} ± {100 * _error(shares):.0f}"
+    return f"{mean(shares):z.0%} ± {100 * _error(shares):.0f}"
 
 
 def _error(values: Sequence[float]) -> float:
@@ -479,8 +502,7 @@ def main() -> None:
     of = Tasks.of_things if asked.of == "things" else Tasks.of_styles
     tasks = of(bench.art, bench.side_px, asked.words)
     learners = {name.format(of=asked.of): learner for name, learner in LEARNERS.items()}
-    if asked.of == "styles":
-        learners |= FROM_MORE
+    learners |= FROM_OTHERS[asked.of]
     start, again_start = (bench.run(START, Learner(), each) for each in (tasks.new, tasks.again))
     right = bench.run(KNOWN, Learner(), tasks.named)
     known = {kind: mean(one[kind] for one in right) for kind in KINDS}

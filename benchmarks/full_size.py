@@ -206,7 +206,7 @@ def table(results: Iterable[Result]) -> str:
 
 def beside(planned: float, measured: float) -> str:
     """Two numbers of bytes in GiB, and how far the plan is off."""
-    return f"{planned / GIB:.2f}, {measured / GIB:.2f} ({planned / measured - 1:+.0%})"
+    return f"{planned / GIB:.2f}, {measured / GIB:.2f} ({planned / measured - 1:+z.0%})"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -264,7 +264,7 @@ def main() -> None:
         lines.append(
             f"| {case['layout']} | {case['resolution']} | {case.get('batch', 1)} "
             f"| {'yes' if case['checkpointing'] else 'no'} | {case.get('quantize', 'none')} "
-            f"| {said / GIB:.2f} | {seen['peak'] / GIB:.2f} | {said / seen['peak'] - 1:+.0%} "
+            f"| {said / GIB:.2f} | {seen['peak'] / GIB:.2f} | {said / seen['peak'] - 1:+z.0%} "
             f"| {seen['seconds']:.2f} |"
         )
         print(lines[-1], flush=True)

@@ -21,7 +21,14 @@ from pseudoword.benchmark import artwork, comparison, runner
 from pseudoword.benchmark import tasks as benchmark_tasks
 from pseudoword.benchmark.compose import COLOURS, PLACES, SINGLE_BOX, Placed, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
-from pseudoword.benchmark.results import ResultTable, Row, difference, mean, pareto_plot
+from pseudoword.benchmark.results import (
+    Interval,
+    ResultTable,
+    Row,
+    difference,
+    mean,
+    pareto_plot,
+)
 from pseudoword.benchmark.scoring import (
     LinearProbe,
     Score,
@@ -329,6 +336,11 @@ def test_the_gap_is_that_from_the_starting_to_the_known_words() -> None:
     assert cells[3].startswith("50% ± ")
     assert cells[-2] == "12"
     assert pareto_plot([table]).startswith(b"\x89PNG")
+
+
+def test_no_share_is_minus_zero() -> None:
+    little = Interval(-0.001, -0.002, 0.0, 0.001)
+    assert (little.percent, little.points) == ("0% ± 0", "+0 ± 0")
 
 
 @pytest.mark.filterwarnings("error")

@@ -1,6 +1,7 @@
 """Workers on a tiny model: what they learn is what `train` learns, whatever happens to them."""
 
 import gc
+import itertools
 import random
 import re
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from support import Notes, everything
 import pseudoword
 from pseudoword import api, formats, locks
 from pseudoword.config import WorkConfig
-from pseudoword.fleet import history, life, scratch
+from pseudoword.fleet import claiming, history, life, scratch
 from pseudoword.fleet import worker as worker_module
 from pseudoword.fleet.history import Event
 from pseudoword.fleet.life import SignOfLife
@@ -350,13 +352,39 @@ def test_a_pack_takes_further_words_when_some_have_left(
         assert result(queue, name) == alone(base, pictures, tmp_path / name, steps=steps)
 
 
+def always_look(monkeypatch: pytest.MonkeyPatch, turn: float) -> None:
+    """Let a pack look for words after each step, and others wait for so many looks."""
+    for name in ("REFILL_SECONDS", "LOOKS_LEAVE"):
+        monkeypatch.setattr(worker_module, name, 0)
+    looks = itertools.count()
+    monkeypatch.setattr(claiming, "time", SimpleNamespace(monotonic=lambda: next(looks)))
+    monkeypatch.setattr(claiming, "TURN_SECONDS", turn)
+    monkeypatch.setattr(random, "shuffle", lambda _names: None)
+
+
+@pytest.mark.usefixtures("little_to_search")
+@pytest.mark.parametrize(("differs", "pack"), [("base", 1), ("base", 2), ("batch", 2)])
+def test_a_word_that_cannot_share_a_pack_waits_for_no_queue_to_be_empty(
+    differs: str, pack: int, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always_look(monkeypatch, turn=1)
+    address = str(tmp_path / "queue")
+    submit(base, address, words(tmp_path / "same", *"abcdef"))
+    its_base = shutil.copytree(base, tmp_path / "other-base") if differs == "base" else base
+    batch = 1 if differs == "batch" else 2
+    queue = submit(its_base, address, words(tmp_path / "other", "z"), batch=batch)
+    notes = Notes()
+    Worker(queue, WorkConfig(pack=pack, lease=2), notes).run()
+    done = [line[0] for line in notes.lines if line.endswith(" is done")]
+    assert sorted(done) == [*"abcdefz"]
+    assert done.index("z") < 5, done
+
+
 def test_a_word_that_is_to_be_learned_alone_waits_for_no_queue_to_be_empty(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pack that further words join goes on as long as there are any, perhaps for weeks."""
-    for name in ("REFILL_SECONDS", "LOOKS_LEAVE", "TURN_SECONDS"):
-        monkeypatch.setattr(worker_module, name, 0)
-    monkeypatch.setattr(random, "shuffle", lambda _names: None)
+    always_look(monkeypatch, turn=0)
     address = str(tmp_path / "queue")
     submit(base, address, words(tmp_path / "long", "a"), steps=10)
     queue = submit(base, address, words(tmp_path / "short", *"bcdefz"))

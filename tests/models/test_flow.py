@@ -59,8 +59,6 @@ def test_noisy_latents_are_those_of_diffusers_and_the_target_leads_back() -> Non
     )
     sigma = flow.sigmas[t].view(-1, 1, 1, 1)
     torch.testing.assert_close(noisy - sigma * flow.target(latents, noise, t), latents)
-    expected = ((1 - sigma) / sigma).square().flatten()
-    torch.testing.assert_close(flow.snr(t), expected)
 
 
 def test_one_step_of_euler_from_pure_noise_along_the_target_gives_the_latents() -> None:

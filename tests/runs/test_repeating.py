@@ -316,17 +316,17 @@ def test_out_of_memory_suggests_settings_and_the_run_resumes_with_them(
 ) -> None:
     from pseudoword.training import loss
 
-    per_concept, calls = loss.per_concept, 0
+    losses, calls = loss.losses, 0
 
-    def too_much(*of: Any) -> torch.Tensor:
+    def too_much(*of: Any, **options: Any) -> torch.Tensor:
         nonlocal calls
         calls += torch.is_grad_enabled()
         if calls > 4:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
-        return per_concept(*of)
+        return losses(*of, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loss, "per_concept", too_much)
+        patch.setattr(loss, "losses", too_much)
         with pytest.raises(TrainingError, match="--batch 2 --accumulate 2") as raised:
             learn(base, pictures, tmp_path, batch=4, timestep_sampling="uniform")
     assert "The word of step 4 is safe" in raised.value.__notes__[0]

@@ -21,7 +21,7 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
 from pseudoword.training import early_stopping, learning_rate_finder, loop, loss
 from pseudoword.training.batches import batch, fixed
-from pseudoword.training.early_stopping import FAR, EvaluationHistory, EvaluationLoss
+from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss
 from pseudoword.training.initialisation import begin
 from pseudoword.training.learning_rate_finder import choose_rate, find_learning_rate
 
@@ -129,22 +129,6 @@ def test_a_run_that_learns_slowly_is_given_time() -> None:
     slow = [10 + math.exp(-k / 20) for k in range(80)]  # each two gain less than a tenth from 10 on
     ends = [n for n in range(3, 80) if evaluations(slow[:n]).plateau(2)]
     assert 0.85 <= 1 - math.exp(-min(ends) / 20) <= 0.95  # of all there is to gain
-
-
-def test_at_a_low_rate_it_waits_until_the_word_can_have_moved(
-    family: Family, pictures: Path
-) -> None:
-    slow = train_state(family, pictures, steps=1000, lr=0.02)
-    unit = slow.method.rate_unit
-    slow.step = needed = math.ceil(FAR * unit / 0.02)
-    assert slow.may_settle
-    assert slow.way(needed) == pytest.approx(0.02 * needed / unit)
-    slow.step = needed - 1
-    assert not slow.may_settle
-    assert slow.far_at == needed
-    hopeless = train_state(family, pictures, steps=needed - 1, lr=0.02)
-    assert hopeless.may_settle, "it could not become another word in all of its steps"
-    assert train_state(family, pictures, steps=1000, lr=0.02, optimiser="SGD").may_settle
 
 
 def test_a_run_that_has_settled_goes_on_until_its_word_can_have_moved(

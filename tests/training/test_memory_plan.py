@@ -122,7 +122,9 @@ def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path, any_fami
 
 
 def step(empty: Family, side: int, batch: int) -> int:
-    return memory_plan._step(empty, memory_plan._latents(empty, side, batch))
+    return memory_plan._step(
+        empty, memory_plan._latents(empty, side, batch), "classic", after=False
+    )
 
 
 @pytest.mark.parametrize("kind", ["sdxl", "sd3", "qwen-image"])

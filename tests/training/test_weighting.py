@@ -32,7 +32,8 @@ def test_min_snr_of_a_flow_weighs_errors_of_the_latents() -> None:
     noisy, v = flow.noisy(latents, noise, t), flow.target(latents, noise, t)
     sigma = flow.sigmas.double().view(-1, 1, 1, 1)
     of_latents = (noisy - sigma * (v + error) - latents).square().flatten()
-    expected = of_latents * flow.snr(t).clamp(max=5)
+    snr = ((1 - sigma) / sigma).square().flatten()
+    expected = of_latents * snr.clamp(max=5)
     torch.testing.assert_close(
         min_snr(flow, t, 5.0).double() * error.square().flatten(), expected, check_dtype=False
     )

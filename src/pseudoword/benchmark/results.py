@@ -34,12 +34,12 @@ class Interval:
     def percent(self) -> str:
         """As `87% ± 3`, or `87%` without an error; `-` where there is none."""
         error = "" if math.isnan(self.error) else f" ± {100 * self.error:.0f}"
-        return f"{self.mean:.0%}{error}" if math.isfinite(self.mean) else "-"
+        return f"{self.mean:z.0%}{error}" if math.isfinite(self.mean) else "-"
 
     @property
     def points(self) -> str:
         """A difference of percentages, as `+4 ± 2`."""
-        return f"{100 * self.mean:+.0f} ± {100 * self.error:.0f}"
+        return f"{100 * self.mean:+z.0f} ± {100 * self.error:.0f}"
 
 
 @dataclass(frozen=True)

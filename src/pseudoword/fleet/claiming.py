@@ -1,8 +1,10 @@
 """Which words a worker claims, and which claims of others it ends."""
 
 import random
+import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 
 from pseudoword.config import WorkConfig
 from pseudoword.fleet import history
@@ -12,6 +14,12 @@ from pseudoword.fleet.queue import Claim, Queue
 from pseudoword.progress import Progress
 from pseudoword.runs.loaded_base import OF_BASE
 from pseudoword.runs.runner import SHARED
+
+TURN_SECONDS = 600.0
+"""For how long words that can share packs are claimed while another one waits."""
+
+LOOK_AHEAD = 8
+"""How many words are read at a look to know which others wait; a queue may have many thousands."""
 
 
 class Claiming:
@@ -26,16 +34,19 @@ class Claiming:
         """these values, once for the many jobs that have the same"""
         self._without: dict[tuple[str, ...], str] = {}
         """the values of `OF_BASE` of base models that this worker cannot load -> why"""
-        self.waits_alone = False
-        """whether a word waits that can join no pack, as of the last look"""
+        self._kind: tuple[str, ...] | None = None
+        """the values of `SHARED` of the words that were claimed last"""
+        self._others_since: float | None = None
+        """since when a word is known to wait that cannot share a pack with them; None: none does"""
 
     def claim(
         self, most: int, loaded: tuple[str, ...] | None, like: Claim | None = None
     ) -> Iterator[Claim]:
         """Claim waiting words that can share a pack; those for the loaded base model first.
 
-        A word whose last try failed is claimed alone, so that it takes no other one with it; and
-        before others, as it cannot join a pack that goes on as long as there are any.
+        A word whose last try failed is claimed alone, so that it takes no other one with it. While
+        there are always more words for a pack, it goes on; so once a word that cannot join it has
+        waited for `TURN_SECONDS`, no further ones join it, and that word is next.
 
         Args:
             most: how many.
@@ -47,21 +58,44 @@ class Claiming:
         waiting = [name for name in histories if self._may_claim(name, histories[name])]
         random.shuffle(waiting)  # so that workers do not all try to claim the same one
         waiting.sort(key=lambda name: not self.is_alone(histories[name]))
-        self.waits_alone = any(self.is_alone(histories[name]) for name in waiting[:1])
+        for name in islice((one for one in waiting if one not in self._values), LOOK_AHEAD):
+            self.shared(name, SHARED)
+        others = [name for name in waiting if self._is_other(name, histories[name])]
+        turn_is_over = self._turn_is_over(some_wait=bool(others))
+        if turn_is_over and like is not None:
+            return
+        first = dict.fromkeys(others if turn_is_over else ())
+        rest = [name for name in waiting if name not in first]
         count = 0
         shared = None if like is None else self.shared(like.name, SHARED)
-        for name in self._loaded_first(waiting, loaded):
+        for name in chain(first, self._loaded_first(rest, loaded)):
             alone = self.is_alone(histories[name])
             if shared is not None and (alone or self.shared(name, SHARED) != shared):
                 continue
             claim = self._queue.claim(name, self._worker, self._config.lease)
             if claim is None:
                 continue
+            shared = self.shared(name, SHARED)
+            if alone or shared != self._kind:
+                self._kind, self._others_since = shared, None
             yield claim
             count += 1
-            shared = self.shared(name, SHARED)
             if alone or count == most:
                 return
+
+    def _is_other(self, name: str, events: Sequence[Event]) -> bool:
+        """Whether a word is known that cannot join a pack of those that were claimed last."""
+        known = name in self._values and self._kind is not None
+        return self.is_alone(events) or (known and self.shared(name, SHARED) != self._kind)
+
+    def _turn_is_over(self, *, some_wait: bool) -> bool:
+        """Whether others have waited long enough; `some_wait` as of now."""
+        now = time.monotonic()
+        if not some_wait:
+            self._others_since = None
+        elif self._others_since is None:
+            self._others_since = now
+        return self._others_since is not None and now - self._others_since >= TURN_SECONDS
 
     @staticmethod
     def is_alone(events: Sequence[Event]) -> bool:

@@ -43,9 +43,6 @@ REFILL_SECONDS = 2.0
 LOOKS_LEAVE = 9
 """How many times as long as a look takes, a pack learns until the next one."""
 
-TURN_SECONDS = 600.0
-"""For how long a pack takes further words while one waits that is to be learned alone."""
-
 RETRY_SECONDS = 2.0
 """Time between two questions to a store that does not answer."""
 
@@ -106,8 +103,8 @@ class Worker:
         self._loading = self._training = self._gave_up = False
         self._noted_at = float("-inf")
         """when it was last said that the store does not answer"""
-        self._look_at = self._turn_until = 0.0
-        """when a pack may next look for words to join it, and until when if one waits alone"""
+        self._look_at = 0.0
+        """when a pack may next look for words to join it"""
         self._saved_at = 0.0
         """when checkpoints were last put into the queue"""
         self._saved: dict[str, int] = {}
@@ -281,8 +278,7 @@ class Worker:
         """Learn a pack until it ends; why it failed, if it did."""
         if self._stopping is not None:
             return ""
-        began = time.monotonic()
-        self._look_at, self._turn_until = began + REFILL_SECONDS, began + TURN_SECONDS
+        self._look_at = time.monotonic() + REFILL_SECONDS
         first = some[0].claim
 
         def more(room: int) -> list[TrainConfig]:
@@ -314,8 +310,6 @@ class Worker:
             self._return_unopened()
             self._put_finished()
             room = min(room, self._config.pack - len(self._active))
-            if self._claiming.waits_alone and began > self._turn_until:
-                return []
             return self._open_all(self._claim(room, like), folder) if room > 0 else []
         except StorageError as error:  # the pack goes on, and the next look may succeed
             self._progress.note(str(error))

@@ -43,13 +43,11 @@ class Flow(NoiseSchedule):
     def target(self, latents: Tensor, noise: Tensor, _t: Tensor) -> Tensor:
         return noise - latents
 
-    def snr(self, t: Tensor) -> Tensor:
-        sigma = self._sigmas.on(t.device)[t]
-        return ((1 - sigma) / sigma).square()
-
     def min_snr(self, t: Tensor, gamma: float) -> Tensor:
         # latents = noisy − σ·prediction, so an error of theirs is σ times one of the prediction
-        return self._sigmas.on(t.device)[t].square() * self.snr(t).clamp(max=gamma)
+        sigma = self._sigmas.on(t.device)[t]
+        snr = ((1 - sigma) / sigma).square()
+        return sigma.square() * snr.clamp(max=gamma)
 
     def times(self, t: Tensor) -> Tensor:
         # σ·T

@@ -33,12 +33,11 @@ class NoiseSchedule(ABC):
         """What the model should predict, `[B, C, h, w]`."""
 
     @abstractmethod
-    def snr(self, t: Tensor) -> Tensor:
-        """Signal-to-noise ratio, of the powers, at timesteps `t` `[B]`."""
-
-    @abstractmethod
     def min_snr(self, t: Tensor, gamma: float) -> Tensor:
-        """Weights `[B]` of errors of the prediction, where those of latents have min(SNR, γ)."""
+        """Weights `[B]` of errors of the prediction, where those of latents have min(SNR, γ).
+
+        SNR is the signal-to-noise ratio, of the powers, at timesteps `t` `[B]`.
+        """
 
     def times(self, t: Tensor) -> Tensor:
         """How the model is told the timesteps `t` `[B]`, as by its scheduler: `[B]`."""
@@ -83,12 +82,9 @@ class Diffusion(NoiseSchedule):
         signal, sigma = self.scales(latents, t)
         return signal * noise - sigma * latents
 
-    def snr(self, t: Tensor) -> Tensor:
-        alpha = self._alphas.on(t.device)[t]
-        return alpha / (1 - alpha)
-
     def min_snr(self, t: Tensor, gamma: float) -> Tensor:
-        snr = self.snr(t)
+        alpha = self._alphas.on(t.device)[t]
+        snr = alpha / (1 - alpha)
         if self.prediction_type == "v_prediction":
             return snr.clamp(max=gamma) / (snr + 1)
         return (gamma / snr).clamp(max=1)

@@ -169,7 +169,7 @@ class RunCallbacks:
         if evaluations.add(evaluation, run.state.word()):
             run.folder.write_best(run.concepts())
         settled = config.steps is AUTO and evaluations.plateau(config.patience)
-        if settled and run.state.may_settle:
+        if settled and run.state.step >= run.far:
             run.state.stopped = f"{settled}; the word of step {evaluations.best_step} is the best"
         warning = evaluations.overfitting()
         if warning and "overfitting" not in self._reported:

@@ -236,7 +236,7 @@ class Pack:
         ):
             with self._blamed_on(setup.planned):
                 run = begin(self._family, setup)
-                self._tell_soonest(run.folder, last_step(run.config, run.state.far_at))
+                self._tell_soonest(run.folder, last_step(run.config, run.far))
                 begun.append(run)
         return begun
 

@@ -15,7 +15,7 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
 from pseudoword.runs.planned import PlannedRun
 from pseudoword.runs.setup import Setup
-from pseudoword.runs.time_plan import far_step, last_step
+from pseudoword.runs.time_plan import by_rate, far_step, last_step
 from pseudoword.text import listed, public
 from pseudoword.training import early_stopping, importance, joint_words
 from pseudoword.training.batches import fixed
@@ -38,6 +38,8 @@ class Run:
     state: TrainState
     rates: Rates
     """the learning rates that are used"""
+    far: int
+    """`far_step`: early stopping waits for it"""
     samples: list[Batch]
     """samples of the training pictures, for evaluations; empty without evaluations"""
     held_out: list[Batch]
@@ -111,12 +113,13 @@ def begin(family: Family, setup: Setup) -> Run:
         rates = config.lr.absolute(method.rate_unit)
     state = TrainState.begin(data, method, Schedule.of(config, rates))
     _note_short_way(config, state, setup.planned.progress)
+    far = far_step(config, rates, method.rate_unit)
     unseen = replace(data, pictures=setup.held_out)
     samples = fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else []
     held_out = fixed(family, unseen, early_stopping.SAMPLES) if setup.held_out else []
     measured_on = {checkpoint.SAMPLES: early_stopping.digest([*samples, *held_out])}
     setup = replace(setup, sources=setup.sources | measured_on)
-    return Run(setup, state, rates, samples, held_out)
+    return Run(setup, state, rates, far, samples, held_out)
 
 
 def soonest(setup: Setup) -> int:
@@ -132,11 +135,11 @@ def soonest(setup: Setup) -> int:
 
 def _note_short_way(config: TrainConfig, state: TrainState, progress: Progress) -> None:
     """Report rates so low that the word cannot become another one; other trainers have them."""
-    usual, way = state.method.rate_unit, state.way(config.total_steps)
-    if way < SHORT_WAY:
+    usual, way = state.method.rate_unit, sum(map(state.schedule, range(config.total_steps)))
+    if by_rate(config) and way < SHORT_WAY * usual:
         progress.note(
             f"{config.called}: in {config.total_steps} steps with --lr {config.lr}, a number of "
-            f"the word moves by {way * usual:.1g} at most, and {usual:.1g} is its usual size. So "
+            f"the word moves by {way:.1g} at most, and {usual:.1g} is its usual size. So "
             "the word remains nearly what it starts from. Leave --lr out, or give a larger one"
         )
 

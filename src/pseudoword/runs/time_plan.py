@@ -135,7 +135,7 @@ def last_step(config: TrainConfig, far: int | None = None) -> int:
 
     Args:
         config: the settings of the run.
-        far: `TrainState.far_at`. None: as far as that is known without a model.
+        far: `far_step`. None: as far as that is known without a model.
     """
     if config.steps is not AUTO:
         return config.total_steps
@@ -146,17 +146,20 @@ def last_step(config: TrainConfig, far: int | None = None) -> int:
 
 
 def far_step(config: TrainConfig, rates: Rates, usual: float) -> int:
-    """`TrainState.far_at` of a run, before there is a state.
+    """The step from which on a word can have become another one; 0: not known, or it never can.
 
     Args:
         config: the settings of the run.
         rates: its rates, without percentages.
         usual: the usual size of a number of its rows.
     """
+    return far_at(Schedule.of(config, rates), usual, config.total_steps) if by_rate(config) else 0
+
+
+def by_rate(config: TrainConfig) -> bool:
+    """Whether each step moves a number by about the learning rate, as only Adam's do."""
     own = METHODS[config.method].has_own_optimiser()
-    if own or not optimisers.steps_by_rate(config.optimiser):
-        return 0
-    return far_at(Schedule.of(config, rates), usual, config.total_steps)
+    return not own and optimisers.steps_by_rate(config.optimiser)
 
 
 def samples_left(config: TrainConfig, part: str, done: int, end: int) -> dict[str, float]:

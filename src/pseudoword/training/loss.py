@@ -45,16 +45,6 @@ class Batch:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
 
-def per_concept(prediction: Tensor, target: Tensor, batch: Batch, concepts: int) -> Tensor:
-    """Mean squared error of a prediction `[K·B, C, h, w]` for each of K concepts, `[K]`.
-
-    Samples and positions are weighted, and squares are replaced by the Huber loss, where the
-    settings say so.
-    """
-    error = huber(prediction - target, batch.delta.view(-1, 1, 1, 1))
-    return (batch.weight * (error * batch.mask).mean((1, 2, 3))).view(concepts, -1).mean(1)
-
-
 def encode_distinct(family: Family, prompts: Sequence[str], words: Words) -> Condition:
     """`family.encode_text` of `B` prompts; each is encoded once, however often it occurs.
 
@@ -98,12 +88,15 @@ def losses(
 ) -> Tensor:
     """The loss of each word with these rows, `[K]`: E ||ε - ε_θ(z_t, t, c_θ(y))||².
 
-    Training minimises it, and evaluation measures it. With `parts`, that of each of so many equal
-    parts of the batch, `[parts]`.
+    Training minimises it, and evaluation measures it. Samples and positions are weighted, and
+    squares are replaced by the Huber loss, where the settings say so. With `parts`, that of each of
+    so many equal parts of the batch, `[parts]`.
     """
     target = family.noise_schedule.target(batch.latents, batch.noise, batch.t)
-    prediction = predict(family, words, batch, denoise)
-    return per_concept(prediction, target, batch, len(words) if parts is None else parts)
+    difference = predict(family, words, batch, denoise) - target
+    error = huber(difference, batch.delta.view(-1, 1, 1, 1))
+    each = batch.weight * (error * batch.mask).mean((1, 2, 3))
+    return each.view(len(words) if parts is None else parts, -1).mean(1)
 
 
 @torch.no_grad()

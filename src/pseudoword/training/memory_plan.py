@@ -98,11 +98,6 @@ class Plan(BaseModel):
     """with each block on the device only while it is at work"""
 
     @property
-    def encode_nbytes(self) -> int:
-        """The peak while the pictures are encoded one by one, before training; not quantised."""
-        return self.picture("none").encode_nbytes
-
-    @property
     def draw_nbytes(self) -> int:
         """The peak while one picture is drawn; not quantised."""
         return self.picture("none").draw_nbytes
@@ -307,9 +302,7 @@ def _picture(
     )
 
 
-def _step(
-    family: Family, latents: torch.Tensor, method: MethodName = "classic", after: bool = False
-) -> int:
+def _step(family: Family, latents: torch.Tensor, method: MethodName, after: bool) -> int:
     """A training step of one word: forward and backward.
 
     Args:

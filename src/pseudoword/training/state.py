@@ -1,6 +1,5 @@
 """The training state of one concept of a pack."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
@@ -12,7 +11,7 @@ from pseudoword.config import Hyperparameters
 from pseudoword.methods import Method
 from pseudoword.training import optimisers
 from pseudoword.training.batches import TrainingData
-from pseudoword.training.early_stopping import EvaluationHistory, far_at
+from pseudoword.training.early_stopping import EvaluationHistory
 
 LATENESS = 3
 """With an unknown last step, the learning rate cannot fall to zero. Instead, the word is the mean
@@ -88,28 +87,6 @@ class TrainState:
     def unfinished(self) -> bool:
         """Whether there are steps left to take."""
         return not (self.failure or self.stopped or self.paused) and self.step < self.total_steps
-
-    def way(self, steps: int) -> float:
-        """How far a number of the word can move in so many steps, relative to its usual size.
-
-        Only Adam's steps are about as long as the rate; of other optimisers it is infinite.
-        """
-        if not optimisers.steps_by_rate(type(self.optimiser).__name__):
-            return math.inf
-        return sum(map(self.schedule, range(steps))) / self.method.rate_unit
-
-    @property
-    def far_at(self) -> int:
-        """The step from which on the word can have become another one; 0 if that is unknown, or
-        it never can."""
-        if not optimisers.steps_by_rate(type(self.optimiser).__name__):
-            return 0
-        return far_at(self.schedule, self.method.rate_unit, self.total_steps)
-
-    @property
-    def may_settle(self) -> bool:
-        """Whether the word has had the way to become another one, if it ever has it."""
-        return self.step >= self.far_at
 
     def word(self) -> dict[str, Tensor]:
         """The learned word at this step: a copy of its rows, `[n, width]` per text encoder."""
