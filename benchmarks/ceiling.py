@@ -302,7 +302,7 @@ class Bench:
 
     def __init__(self, out: Path, steps: int) -> None:
         self._out, self._steps = out, steps
-        self._family = base_model.load_named(BASE)
+        self._family = base_model.load_named(BASE, dtype="float32")  # as the U-Nets that learn
         self._judge = SimilarityModel()
         self.art = artwork.load()
         self.side_px = self._family.resolution
