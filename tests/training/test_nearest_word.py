@@ -1,6 +1,7 @@
 """What a word starts from can be chosen by its pictures."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,15 @@ def test_the_losses_are_those_of_each_word_alone(
     assert [word for _, word in found] == [word for _, word in sorted(expected)]
     assert [one for one, _ in found] == pytest.approx([one for one, _ in sorted(expected)])
     assert ticks == [(2, 3), (3, 3)]
+
+
+def test_a_word_whose_loss_is_no_number_is_the_last(
+    family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest_word, "evaluation_losses", lambda *_: [math.nan, 0.3, 0.2])
+    data = train_state(family, pictures).data
+    found = nearest_word.nearest(family, data, ["cat", "dog", "red"], [1, 1, 1])
+    assert [word for _, word in found] == ["red", "dog", "cat"]
 
 
 def test_words_that_are_learned_with_it_are_read_with_their_rows(

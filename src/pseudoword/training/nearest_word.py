@@ -5,6 +5,7 @@ right one has the lowest loss. All words are measured with the same pictures, no
 so the difference between two of them needs few samples.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 from pseudoword.methods import Rows
@@ -68,4 +69,5 @@ def nearest(
         ]
         losses += evaluation_losses(family, [(rows, samples) for rows in some])
         tick(len(losses), len(words))
-    return sorted(zip(losses, words, strict=True), key=lambda one: one[0])
+    found = zip(losses, words, strict=True)
+    return sorted(found, key=lambda one: (math.isnan(one[0]), one[0]))  # after an overflow: last
