@@ -119,7 +119,8 @@ def _view_picture(view: View) -> Image.Image:
     pixels = ((view.pixels.permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
     picture = Image.fromarray(pixels)
     if view.mask is not None:
-        picture = Image.composite(picture, _stripes(view.mask), _grey(view.mask))
+        grey = Image.fromarray((view.mask.numpy() * 255).astype(np.uint8))
+        picture = Image.composite(picture, _stripes(view.mask), grey)
     return fit_within(picture, VIEW_PX)
 
 
@@ -129,7 +130,3 @@ def _stripes(mask: Tensor) -> Image.Image:
     y, x = np.mgrid[:height, :width]
     light = ((x + y) // period % 2 == 0)[..., None]
     return Image.fromarray(np.where(light, 235, 190).repeat(3, -1).astype(np.uint8))
-
-
-def _grey(mask: Tensor) -> Image.Image:
-    return Image.fromarray((mask.numpy() * 255).astype(np.uint8))

@@ -96,7 +96,7 @@ def write(
     kind = picture_format(path)
     with Image.open(io.BytesIO(encode_picture(picture, kind)), formats=[kind]) as decoded:
         exif = Image.Exif()
-        exif[SOFTWARE] = _mark(decoded, maker)
+        exif[SOFTWARE] = f"{OURS} {maker} {_digest(decoded)}"
     ours = replace and (overwrite or _made_by(path, maker))
     write_new(path, encode_picture(picture, kind, exif), overwrite=ours)
 
@@ -118,10 +118,6 @@ def _made_by(path: Path, maker: str) -> bool:
             return mark.startswith(f"{OURS} {maker} ") and mark.endswith(f" {_digest(picture)}")
     except Exception:  # whatever it is, it is not one of ours
         return False
-
-
-def _mark(picture: Image.Image, maker: str) -> str:
-    return f"{OURS} {maker} {_digest(picture)}"
 
 
 def _digest(picture: Image.Image) -> str:

@@ -199,7 +199,8 @@ def _arguments(words: Sequence[Due], group: Sequence[_Number]) -> dict[str, Any]
 def write(due: Due, pictures: Mapping[int, Image.Image]) -> None:
     """Write previews of a word into the folder of its run, and update the filmstrip."""
     for number, picture in pictures.items():
-        due.folder.files.write(_name(due.step, number), _png(picture, due.concept, due.config))
+        name = f"{PREVIEWS}/step-{due.step}-{number}.png"
+        due.folder.files.write(name, _png(picture, due.concept, due.config))
     if pictures:
         strip = _filmstrip(due.config, due.folder.previews, due.step)
         due.folder.files.write(FILMSTRIP, picture_output.encode_picture(strip, "PNG"))
@@ -219,10 +220,6 @@ def _options(line: PromptLine, config: TrainConfig) -> generation.GenerationOpti
         "height": line.height or line.width,
         "scheduler": line.scheduler,
     }
-
-
-def _name(step: int, number: int) -> str:
-    return f"{PREVIEWS}/step-{step}-{number}.png"
 
 
 def _png(picture: Image.Image, concept: Concept, config: TrainConfig) -> bytes:
