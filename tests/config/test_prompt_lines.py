@@ -79,9 +79,9 @@ prompt = "a [name] --n blurry"
 def test_samples_of_other_trainers_are_read(tmp_path: Path) -> None:
     toml = tmp_path / "kohya.toml"
     toml.write_text(SHARED)
-    first = PromptLine("a [name] at sea", "bad", 3, 64, None, 9, 4.5, "ddim")
+    first = PromptLine("a [name] at sea", "bad", 3, 64, 64, 9, 4.5, "ddim")
     assert [parse(line) for line in lines_of(str(toml))] == [
-        first, PromptLine("a [name]", "blurry", width=64),
+        first, PromptLine("a [name]", "blurry", width=64, height=64),
     ]  # fmt: skip
     file = tmp_path / "samples.json"
     off = {"enabled": False, "prompt": "none"}

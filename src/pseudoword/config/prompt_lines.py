@@ -75,6 +75,8 @@ def parse(line: str) -> PromptLine:
             raise SettingsError(
                 f"--preview {brief(line)}: --{letter} {brief(value)} should {why}"
             ) from error
+    if sides := [given[name] for name in ("width", "height") if name in given]:
+        given |= {"width": sides[0], "height": sides[-1]}  # with only one, it is a square
     return PromptLine(prompt.strip(), **given, text=line)
 
 

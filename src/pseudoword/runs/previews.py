@@ -211,13 +211,13 @@ def _rendered(text: str, due: Due) -> str:
 
 
 def _options(line: PromptLine, config: TrainConfig) -> generation.GenerationOptions:
-    """The generation options of a preview; a line with only one side asks for a square."""
+    """The generation options of a preview."""
     return {
         "guidance": line.guidance,
         "sampler_steps": line.sampler_steps,
         "resolution": config.resolution,
-        "width": line.width or line.height,
-        "height": line.height or line.width,
+        "width": line.width,
+        "height": line.height,
         "scheduler": line.scheduler,
     }
 

@@ -191,7 +191,6 @@ def samples_left(config: TrainConfig, part: str, done: int, end: int) -> dict[st
 def _drawing(line: PromptLine, config: TrainConfig) -> float:
     """The work of drawing one preview, in training samples."""
     usual = config.resolution or 0
-    wide, high = line.width or line.height or usual, line.height or line.width or usual
-    area = wide * high / usual**2 if usual else 1.0
+    area = (line.width or usual) * (line.height or usual) / usual**2 if usual else 1.0
     guided = 1 if line.guidance is not None and line.guidance <= 1 else 2
     return FORWARD * (line.sampler_steps or USUAL_SAMPLER_STEPS) * guided * area
