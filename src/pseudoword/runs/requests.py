@@ -6,13 +6,13 @@ word: where it stops, the others go on.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pseudoword.files import patiently, write_errors
 
 Request = Literal["preview", "save", "stop"]
 
-REQUESTS: tuple[Request, ...] = ("preview", "save", "stop")
+REQUESTS: tuple[Request, ...] = get_args(Request)
 
 
 def ask(folder: Path, request: Request) -> None:
