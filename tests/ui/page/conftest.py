@@ -48,7 +48,7 @@ def page(window: BrowserContext) -> Iterator[Page]:
         other.close()
     origin = first.url
     first.unroute_all(behavior="ignoreErrors")
-    first.evaluate("origin === 'null' || sessionStorage.clear()")
+    first.evaluate("origin === 'null' || (window.pseudowordDataSet = sessionStorage.clear())")
     first.goto("about:blank")  # nothing is written any more
     first.set_viewport_size(WIDE)
     session = window.new_cdp_session(first)

@@ -1,13 +1,15 @@
 """A connection that is lost, and comes back: Gradio loads the page again by itself then."""
 
 import pytest
-from playwright.sync_api import Page, expect
-from served import Served, open_page, put, quick_settings, tab
+from playwright.sync_api import Page, Route, expect
+from served import Served, drop, open_page, put, quick_settings, tab
+
+from pseudoword.example_files import EXAMPLE_PICTURES
 
 pytestmark = pytest.mark.slow
 
 
-def test_what_was_typed_is_there_when_a_lost_connection_is_back(
+def test_what_was_typed_is_there_when_a_lost_connection_is_back_and_what_is_not_is_told(
     own_page: Page, served: Served
 ) -> None:
     page = own_page
@@ -35,3 +37,20 @@ def test_what_was_typed_is_there_when_a_lost_connection_is_back(
     page.get_by_role("button", name="All settings").first.click()
     expect(page.locator("#teach-steps textarea, #teach-steps input")).to_have_value("77")
     expect(page.locator("#teach-flip input")).to_be_checked()
+
+    pictures = sorted(EXAMPLE_PICTURES.glob("*.png"))[:2]
+    page.route("**/gradio_api/queue/join*", _lose_pictures)
+    drop(page, pictures)
+    told = page.locator("#start-told [role=alert]")
+    expect(told).to_contain_text("loaded again while pictures were on their way")
+    page.unroute_all()
+    drop(page, pictures)
+    expect(page.locator("#seen img")).to_have_count(2)
+    expect(told).to_have_count(0)
+
+
+def _lose_pictures(asked: Route) -> None:
+    if "gradio.FileData" in (asked.request.post_data or ""):
+        asked.abort()
+    else:
+        asked.continue_()

@@ -43,6 +43,15 @@
   };
   for (const kind of ["dragover", "drop"]) window.addEventListener(kind, beside);
 
+  // Gradio loads the page again when a lost connection is back: what was dropped may be lost then.
+  const interrupted = () => {
+    const idle = document.querySelector("#drop [data-testid=upload-text]");
+    if (!window.pseudowordDataSet) return;
+    if (idle && !document.querySelector("#teach-start:disabled")) return;
+    sessionStorage.setItem("pseudoword-interrupted", "pictures");
+  };
+  window.addEventListener("pagehide", interrupted);
+
   // What is typed while the connection is lost is told to no event (typed.py).
   const late = (event) => {
     const id = event.target.closest?.(".block[id]")?.id;

@@ -70,6 +70,13 @@ ALSO = (
     "<hat>."
 )
 
+INTERRUPTED = """() => {
+    const was = sessionStorage.getItem("pseudoword-interrupted");
+    sessionStorage.removeItem("pseudoword-interrupted");
+    return was ? %s : { __type__: "update" };
+}"""
+"""Runs in the browser: whoever has dropped pictures knows when they may not have arrived."""
+
 NO_ERROR = """(told) => told?.includes('role="alert"') ? "" : told"""
 """Runs in the browser: takes away why something was refused."""
 
@@ -211,6 +218,12 @@ class TeachPanel:
             **in_turn("estimate"),
         )
         training.connect(opened)
+        lost = pieces.note(
+            "The page was loaded again while pictures were on their way. Drop those once more that "
+            "you do not see.",
+            "error",
+        )
+        opened(None, None, self._told, js=INTERRUPTED % json.dumps(lost), **PRIVATE)
         # What was missing may be there now; the next press tells what still is.
         for after in (self._name.blur, controls["init"].blur, *pictures.taken):
             after(None, self._told, self._told, js=NO_ERROR, **EACH, **PRIVATE)
