@@ -307,14 +307,11 @@ class Pack:
 
     def _evaluate_new(self, runs: Sequence[ActiveRun]) -> None:
         """Evaluate concepts before their first step, those that are evaluated at all."""
+        evaluated = [active for active in runs if active.run.config.evaluate_every]
+        evaluations = self._evaluate(evaluated)
         for active in runs:
-            if not active.run.config.evaluate_every:
-                active.callbacks.on_train_begin(None)
-        evaluations = self._evaluate(
-            [active for active in runs if active.run.config.evaluate_every]
-        )
-        for active in runs:
-            if evaluation := evaluations.get(active.run.folder.path):
+            evaluation = evaluations.get(active.run.folder.path)
+            if evaluation or not active.run.config.evaluate_every:
                 with self._blamed_on(active.run.planned):
                     active.callbacks.on_train_begin(evaluation)
 
