@@ -67,12 +67,12 @@ def test_each_layer_turns_to_the_same_rows() -> None:
         assert angles(rows, goal) < 1e-3
 
 
-@pytest.mark.parametrize(("init", "mode"), [("cat", "words"), ("red cat", "mean")])
+@pytest.mark.parametrize(("init", "mode"), [("cat", "words"), ("red cat", "mean"), ("cat", "")])
 def test_all_the_way_draws_the_rows_that_the_word_began_as(
     base: Path, family: Family, init: str, mode: str
 ) -> None:
     word = learned(init, mode)
-    asked: Any = "auto" if mode == "words" else mode
+    asked: Any = mode if mode == "mean" else "auto"
     start = initial_rows(family, NewWord("<x>", init, asked), 3, seed=0)
     assert draw(base, word, toward=1) == draw(base, turned(word, start, 1))
     assert draw(base, word, toward=1) != draw(base, word)
