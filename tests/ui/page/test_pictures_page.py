@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from accessible import faults
 from PIL import Image
-from playwright.sync_api import FloatRect, Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, Route, expect
 from served import Served, drop, open_page, put_number, wait_until
 
 from pseudoword.ui.pictures import DataSets
@@ -63,6 +63,29 @@ def test_a_picture_is_cropped_masked_captioned_and_taken_out(
     assert 0.005 < painted < 0.6
     page.get_by_role("button", name="Everything counts").click()
     wait_until(page, lambda: not data_sets.one(mine, "0001").masked)
+
+    file = tmp_path / "white.png"
+    Image.new("L", (240, 120), 255).save(file)
+    late: list[Route] = []
+
+    def hold(asked: Route) -> None:
+        if b"white.png" in (asked.request.post_data_buffer or b""):
+            late.append(asked)
+        else:  # the canvas, which is sent like files
+            asked.continue_()
+
+    page.route("**/gradio_api/upload", hold)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Mask from a file").click()
+    chooser.value.set_files(file)
+    wait_until(page, lambda: late)
+    page.locator("#seen button").nth(1).click()
+    expect(page.locator("#edit")).to_contain_text("other.png")
+    late[0].continue_()
+    wait_until(page, lambda: any(one.masked for one in data_sets.pictures(mine)))
+    assert not data_sets.one(mine, "0002").masked  # it was chosen for the first
+    page.locator("#seen button").first.click()
+    expect(page.locator("#edit")).to_contain_text("wide.png")
 
     page.get_by_role("button", name="Captions").click()
     page.locator("#captions [data-row='1'][data-col='1']").dblclick()

@@ -88,6 +88,7 @@ class PictureEditor:
         self._desk = desk
         self.picture = shown_id()
         self.used = shown_id()  # where the sliders stood when its crop was last told
+        self._mask_of = shown_id()  # the picture for which the file of a mask is on its way
         with gr.Column(visible=False, elem_id="edit") as self.box:
             self.title = gr.Markdown()
             with gr.Tabs():
@@ -164,9 +165,10 @@ class PictureEditor:
             told(edits.painted), [self.canvas, *this], seen.outputs, **EACH, **IN_TURN
         )
         repaint = {"outputs": [self.canvas, *seen.outputs], "show_progress_on": gallery}
-        self.mask_file.upload(
-            told(edits.mask_given), [self.mask_file, *this], **repaint, **EACH, **IN_TURN
-        )
+        # Until the file has arrived, another picture may have been pressed.
+        self.mask_file.click(None, self.picture, self._mask_of, js="(one) => one", **PRIVATE)
+        given = [self.mask_file, self._mask_of, *this]
+        self.mask_file.upload(told(edits.mask_given), given, **repaint, **EACH, **IN_TURN)
         self.no_mask.click(told(edits.unmasked), this, **repaint, **EACH, **IN_TURN)
         self.remove.click(told(edits.removed), this, [self.box, *shown.outputs], **IN_TURN)
         self.close.click(lambda: gr.update(visible=False), None, self.box, **QUIET)
@@ -234,10 +236,11 @@ class Edits:
         gr.Info("Only what is painted counts now.", title="", duration=4)
         return self.seen.of(data_set, *values)
 
-    def mask_given(self, path: str, one: str, data_set: str, *values: Any) -> Outputs:
-        """Let only what is white in a file count."""
-        set_mask(self.desk, data_set, one, Path(path))
-        return [_canvas(self.desk, data_set, one), *self.seen.of(data_set, *values)]
+    def mask_given(self, path: str, of: str, one: str, data_set: str, *values: Any) -> Outputs:
+        """Let only what is white in a file count of picture `of`; `one` is open by now."""
+        set_mask(self.desk, data_set, of, Path(path))
+        canvas = _canvas(self.desk, data_set, one) if of == one else gr.skip()
+        return [canvas, *self.seen.of(data_set, *values)]
 
     def unmasked(self, one: str, data_set: str, *values: Any) -> Outputs:
         """Let everything count."""
