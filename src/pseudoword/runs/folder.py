@@ -261,6 +261,13 @@ class RunFolder:
         for number, concept in enumerate(concepts, 1):
             self.files.write(formats.file_of_word(name, number), native.dump(concept))
 
+    def learned_from(self) -> list[Path]:
+        """The pictures of this run, if it is one and they are still there."""
+        try:
+            return picture_files.find(self._settings().pictures) if self._is_run() else []
+        except (RunFolderError, PictureError, StorageError):
+            return []
+
     def clear(self) -> None:
         """Remove what the run in this folder has written; other files stay.
 
@@ -279,13 +286,6 @@ class RunFolder:
 
     def _ours(self, path: Path) -> bool:
         return bool(self.files.owned([path.name]))
-
-    def learned_from(self) -> list[Path]:
-        """The pictures of this run, if it is one and they are still there."""
-        try:
-            return picture_files.find(self._settings().pictures) if self._is_run() else []
-        except (RunFolderError, PictureError, StorageError):
-            return []
 
     def _check_inputs(self, config: TrainConfig) -> None:
         recorded = {".", *self.files.recorded()}
