@@ -15,7 +15,7 @@ from pseudoword.models.compute.transfers import sent
 from pseudoword.models.family import Family
 from pseudoword.placeholders import replace_placeholders
 from pseudoword.training import joint_words, loss, other_words
-from pseudoword.training.other_words import NONE, OtherWords
+from pseudoword.training.other_words import OtherWords
 from pseudoword.training.sampling import StepSamples, fixed_latent_noise, sample_step
 from pseudoword.training.timestep_sampling import Timesteps
 from pseudoword.training.weighting import min_snr
@@ -34,7 +34,7 @@ class TrainingData:
     """the initial rows, on the model's device, if settings need them"""
     density: tuple[float, ...] = ()
     """relative frequency of each part of the timesteps; empty: all the same"""
-    others: OtherWords = NONE
+    others: OtherWords = field(default_factory=OtherWords)
     """what else its prompts may have in them"""
     also: Sequence[str] = ()
     """the tokens of further words that are learned with it (`joint_words`)"""

@@ -25,9 +25,6 @@ class OtherWords:
     """placeholder -> rows, on the model's device"""
 
 
-NONE = OtherWords()
-
-
 def placed(family: Family, concepts: Sequence[Concept]) -> OtherWords:
     """The words of `concepts` for the prompts of a batch.
 
