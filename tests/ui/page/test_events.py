@@ -251,6 +251,10 @@ def test_the_example_fills_in_what_a_person_has_not_written(page: Page, served: 
     page.click("#others")
     expect(page.locator("#example")).to_be_visible()
     expect(page.locator("#seen")).to_be_hidden()
+    put(page, "init", "cat")
+    page.click("#example")
+    expect(page.locator("#seen img")).to_have_count(4)
+    expect(page.locator("#init textarea, #init input")).to_have_value("cat")
 
 
 @pytest.fixture
@@ -329,6 +333,7 @@ def test_what_was_typed_and_dropped_is_there_when_the_page_is_loaded_again(
     expect(page.locator("#seen img")).to_have_count(2)
     page.reload()
     expect(page.locator("#seen img")).to_have_count(2)
+    expect(page.locator("#start-told [role=alert]")).to_have_count(0)
     expect(name).to_have_value("my cat")
     expect(init).to_have_value("woman")  # as typed
     expect(page.get_by_label("a style")).to_be_checked()
