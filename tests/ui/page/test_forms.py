@@ -1,5 +1,6 @@
 """Controls are made of the settings: no name, bound, choice, default or help is declared twice."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
+from pseudoword.files import storage_error
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import app
 from pseudoword.ui.page.forms import CALLED, LONGEST, Form, holds_path, in_words, label
@@ -72,6 +74,8 @@ def test_settings_are_called_as_on_the_page() -> None:
     assert in_words("--no-average takes the last") == "“Average” switched off takes the last"
     assert in_words("--sampler-steps: 0") == "“Sampler steps”: 0"
     assert in_words("use --format kohya") == "use --format kohya"
+    full = in_words(str(storage_error(Path("a"), OSError(errno.ENOSPC, "full"))))
+    assert full.endswith("Free some space and go on; what was saved is kept.")
 
 
 def test_what_a_browser_has_cut_is_refused_and_not_used(form: Form, tmp_path: Path) -> None:

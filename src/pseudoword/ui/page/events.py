@@ -103,7 +103,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, PseudowordError):
         return in_words(str(error))
     if isinstance(error, OSError):
-        return f"{error.strerror or error}: nothing was changed."
+        return f"{error.strerror or error}. Try again."
     return f"Something unexpected went wrong ({type(error).__name__}). Load the page again."
 
 

@@ -28,7 +28,7 @@ CALLED = {
 _FLAG = re.compile(r"--(no-)?([a-z]+(?:-[a-z]+)*)")
 BUTTONS = {
     "Run the same command again to go on": "Press “Go on”",
-    "run the same command again; what was saved is kept": "press “Go on”",
+    "run the same command again; what was saved": "go on; what was saved",
     "run the same command again": "try again",
     "Resume it": "Press “Go on”",
     "resume it, and it goes on": "press “Go on”, and it goes on",
