@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from served import Served, drop, open_page, put, quick_settings, tab, wait_until
+from served import Served, drop, open_page, put, quick_settings, tab
 
 from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.ui.workspace import Workspace
@@ -83,7 +83,6 @@ def test_pictures_that_cannot_be_written_are_told_and_can_be_dropped_again(
     page: Page, served: Served
 ) -> None:
     open_page(page, served)
-    wait_until(page, lambda: page.evaluate("window.pseudowordDataSet"))
     in_the_way = served.folder / "pictures" / page.evaluate("window.pseudowordDataSet")
     in_the_way.touch()
     drop(page, PANDA)
