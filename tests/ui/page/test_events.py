@@ -355,9 +355,7 @@ def test_what_is_dropped_while_the_page_is_loaded_is_taken(
     page: Page, served: Served, last_part: list[Route]
 ) -> None:
     page.goto(served.url)
-    for picture in PANDA:
-        with page.expect_response("**/gradio_api/upload?*"):
-            drop(page, [picture])
+    drop(page, PANDA)
     expect(page.locator("#teach-start")).to_have_text("Reading the pictures …")
     last_part[0].continue_()
     expect(page.locator("#seen img")).to_have_count(2)
