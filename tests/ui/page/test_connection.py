@@ -54,3 +54,23 @@ def _lose_pictures(asked: Route) -> None:
         asked.abort()
     else:
         asked.continue_()
+
+
+DENIED = """for (const name of ["localStorage", "sessionStorage"]) {
+    const get = () => { throw new DOMException("Access is denied.", "SecurityError"); };
+    Object.defineProperty(window, name, { configurable: true, get });
+}"""
+"""What a browser does in a frame on another site, or where cookies are blocked."""
+
+
+def test_a_page_that_may_store_nothing_works(own_page: Page, served: Served) -> None:
+    page = own_page
+    page.add_init_script(DENIED)
+    open_page(page, served)
+    drop(page, sorted(EXAMPLE_PICTURES.glob("*.png"))[:2])
+    expect(page.locator("#seen img")).to_have_count(2)
+    put(page, "name", "before")
+    tab(page, "Use")
+    put(page, "prompt", "a cat")
+    tab(page, "Teach")
+    expect(page.locator("#name textarea, #name input")).to_have_value("before")

@@ -27,6 +27,7 @@ from pseudoword.ui.page.words import WordsPanel
 
 STYLES = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
+STORAGE = Path(__file__).with_name("storage.js")
 ICON = Path(__file__).with_name("icon.svg")
 
 UPLOADS_AT_ONCE = 20
@@ -252,6 +253,7 @@ def _launch(
             show_error=True,
             theme=theme(),
             css_paths=[STYLES],
+            head=f"<script>{STORAGE.read_text(encoding='utf-8')}</script>",
             js=SCRIPT.read_text(encoding="utf-8"),
             i18n=gr.I18n(**SAID),
             footer_links=[],
