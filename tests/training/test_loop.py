@@ -138,6 +138,23 @@ def test_a_pack_without_room_goes_on_with_half(
         torch.testing.assert_close(rows(one), rows(other), rtol=0, atol=0.02 * 2e-3)
 
 
+def test_a_pack_is_whole_again_when_memory_has_room_again(
+    family: StableDiffusion, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count(1)
+
+    def crowded(family: Family, states: Sequence[TrainState]) -> Any:
+        if next(calls) in (1, 4) and len(states) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return take_step(family, states)
+
+    monkeypatch.setattr(loop, "take_step", crowded)
+    monkeypatch.setattr(loop, "PATIENCE", 2)
+    words = [train_state(family, pictures, token, steps=9) for token in ("<a>", "<b>")]
+    together = [len(one.metrics) for one in loop.train(family, words, size=2)]
+    assert together == [1, 1] + 4 * [1] + 3 * [2] + 6 * [1]
+
+
 def test_one_concept_without_room_is_an_error(
     family: StableDiffusion, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,10 @@ from pseudoword.training.determinism import repeatable
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import StepMetrics, take_step
 
+PATIENCE = 1000
+"""Steps after memory ran out until all words are tried together again, as other programs may have
+left it; twice as many each time that it runs out again."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -51,14 +55,15 @@ def train(
         family: the frozen model.
         states: of the concepts. Each is taken from here when there is room for it. None: there is
             no other one now; ask again after the next step.
-        size: how many concepts take a step together; None for all. When memory runs out, it is
-            halved.
+        size: how many concepts take a step together; None for all. When memory runs out, half of
+            them go on, and some time later all again.
         note: told when it is.
     """
     keep_freed_memory()
     forwards = exact_forwards(*reading_and_denoising(family))
     waiting = (state for state in states if state is None or state.unfinished)
     inside: list[TrainState] = []
+    whole, patience, wait = size, PATIENCE, 0
     while True:
         inside = [state for state in inside if state.unfinished]
         room = None if size is None else max(size - len(inside), 0)
@@ -71,12 +76,15 @@ def train(
         with same, batch_invariant(forwards):
             metrics = _step_if_it_fits(family, active)
         if metrics is None:
-            size = len(active) // 2
+            size, wait, patience = len(active) // 2, patience, 2 * patience
             free_memory()
             note(f"out of memory with {len(active)} words at once; going on with {size}")
         elif metrics:
             most = max(one.state.step for one in metrics)
             yield Step(most, tuple(metrics), time.perf_counter() - began)
+            wait -= 1
+            if wait == 0:
+                size = whole
 
 
 def _step_if_it_fits(family: Family, active: Sequence[TrainState]) -> list[StepMetrics] | None:
