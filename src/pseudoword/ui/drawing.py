@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from pseudoword import api, internals
 from pseudoword.config import BaseChoice, GenerateConfig
 from pseudoword.errors import PictureError, PseudowordError, SettingsError
 from pseudoword.placeholders import split
-from pseudoword.progress import PassedOn, Progress, Silent
+from pseudoword.progress import Progress, Silent
 from pseudoword.ui import libraries
 from pseudoword.ui.library import Library
 from pseudoword.ui.settings import bases, checked
@@ -41,12 +39,10 @@ LONGEST_PROMPT = 20_000
 class Drawn:
     """A drawn picture."""
 
-    image: Image.Image
     png: bytes
-    """the same as a PNG file, which also says how it was drawn"""
+    """a PNG file, which also says how it was drawn"""
     caption: str
     """what tells it from the others that were drawn with it"""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,24 +159,21 @@ class Drawing:
         which needs the memory.
         """
         config = GenerateConfig.check(**checked(self.workspace, GenerateConfig, settings))
-        told = _Notes(progress or Silent())
+        progress = progress or Silent()
         with self._turn:
             self._is_wanted = not self.library.is_learning()
             key = config.model_dump_json(include={*BaseChoice.model_fields, "offload"})
             if self._loaded is None or self._loaded[0] != key:
                 self._let_go()
                 libraries.ready()
-                self._loaded = key, internals.load_base(config, told)
+                self._loaded = key, internals.load_base(config, progress)
             family = self._loaded[1]
 
             def draw(prompt: str, concepts: Sequence[api.Concept], caption: str) -> list[Drawn]:
                 if len(prompt) > LONGEST_PROMPT:
                     raise SettingsError(f"the prompt is longer than {LONGEST_PROMPT} characters")
-                pictures = internals.draw_pictures(prompt, config, concepts, None, told, family)
-                return [
-                    Drawn(one, internals.encode_picture(one, "PNG"), caption, tuple(told.notes))
-                    for one in pictures
-                ]
+                pictures = internals.draw_pictures(prompt, config, concepts, None, progress, family)
+                return [Drawn(internals.encode_picture(one, "PNG"), caption) for one in pictures]
 
             try:
                 yield draw
@@ -218,17 +211,3 @@ class Drawing:
         if name == "Model" and value in bases(self.workspace):
             return {"base": value}
         return {}
-
-
-class _Notes(PassedOn):
-    """Passes everything on, and keeps the notes."""
-
-    def __init__(self, inner: Progress) -> None:
-        super().__init__(inner)
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        """Passed on, and kept once."""
-        super().note(text)
-        if text not in self.notes:
-            self.notes.append(text)
