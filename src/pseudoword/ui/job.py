@@ -21,9 +21,8 @@ class Job:
     state: State
     sentence: str
     """what is going on, or what has happened; plain text of one or a few lines"""
-    created: float
-    """seconds since 1970; so is `began`"""
     began: float | None
+    """seconds since 1970"""
     step: int
     """steps of training that are done"""
     soonest: int
@@ -67,7 +66,6 @@ def job_of(files: JobFiles, library: Library) -> Job:
         tokens=tokens,
         state=state,
         sentence="It starts in a moment." if state == "queued" else by_name(files.sentence, names),
-        created=float(about.get("created", 0.0)),
         began=running.get("began", progress.get("began")),
         step=entries[-1]["step"] if entries else 0,
         soonest=soonest,

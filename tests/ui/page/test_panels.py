@@ -56,13 +56,7 @@ def picture(path: Path, size: tuple[int, int] = (96, 64), colour: str = "red") -
 
 def job(name: str, state: str, **more: object) -> Job:
     values = {
-        **{
-            "id": name,
-            "tokens": {name: f"<{name}>"},
-            "state": state,
-            "sentence": "",
-            "created": 0.0,
-        },
+        **{"id": name, "tokens": {name: f"<{name}>"}, "state": state, "sentence": ""},
         **{"began": None, "phase": "", "step": 0, "soonest": 0, "total": 0},
         **{"seconds_left": None, "notes": (), "phase_done": 0, "phase_total": 0},
         "word": None,
@@ -202,7 +196,7 @@ def test_pictures_are_called_as_people_called_them() -> None:
 def test_a_crop_is_a_square_that_lies_where_the_sliders_say(
     size: tuple[int, int], zoom: float, across: float, down: float, expected: tuple[int, ...]
 ) -> None:
-    assert box(size, 1.0, zoom, across, down) == expected
+    assert box(size, zoom, across, down) == expected
 
 
 def test_the_crop_of_a_picture_that_is_left_counts_though_its_event_comes_later(

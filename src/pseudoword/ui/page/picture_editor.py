@@ -49,21 +49,18 @@ class Answer:
     """gives their values, from the values of its inputs"""
 
 
-def box(size: tuple[int, int], aspect: float, zoom: float, across: float, down: float) -> Box:
-    """The part of a picture to use.
+def box(size: tuple[int, int], zoom: float, across: float, down: float) -> Box:
+    """The square of a picture to use.
 
     Args:
         size: (width, height) of the picture in pixels.
-        aspect: width by height of the part.
         zoom: 1 takes as much as there is, 2 half as wide and high.
         across: 0 at the left, 100 at the right.
         down: 0 at the top, 100 at the bottom.
     """
-    width, height = size
-    wide = min(width, height * aspect) / max(zoom, 1.0)
-    high = wide / aspect
-    left, upper = (width - wide) * across / 100, (height - high) * down / 100
-    return round(left), round(upper), round(left + wide), round(upper + high)
+    side = min(size) / max(zoom, 1.0)
+    left, upper = (size[0] - side) * across / 100, (size[1] - side) * down / 100
+    return round(left), round(upper), round(left + side), round(upper + side)
 
 
 def painted(editor: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
@@ -216,7 +213,7 @@ class Edits:
         data_sets = self.desk.data_sets
         size = data_sets.open(data_set, one).size
         if at != _where(size, data_sets.one(data_set, one).crop):
-            data_sets.set_crop(data_set, one, None if at == START else box(size, 1.0, *at))
+            data_sets.set_crop(data_set, one, None if at == START else box(size, *at))
 
     def moved(
         self, zoom: float, across: float, down: float, one: str, data_set: str, *values: Any
@@ -261,7 +258,7 @@ def _told_at(at: tuple[float, float, float]) -> str:
 def _framed(desk: Desk, data_set: str, one: Picture) -> Image.Image:
     """The whole picture, with what is used of it framed."""
     whole = desk.data_sets.open(data_set, one.id)
-    left, upper, right, lower = one.crop or box(whole.size, 1.0, 1, 50, 50)
+    left, upper, right, lower = one.crop or box(whole.size, *START)
     small = whole.copy()
     small.thumbnail((EDITOR_PX, EDITOR_PX))
     scale = max(small.size) / max(whole.size)
