@@ -13,21 +13,15 @@ KEPT_S = 6 * 3600
 
 
 def hand_out(data: bytes, name: str) -> str:
-    """Write `data` for the browser to fetch; its path, which ends in `name`."""
+    """Write `data` for the browser to fetch as `name`, the name of a file; its path."""
     folder = Path(get_upload_folder()) / "out"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _sweep(folder)
     place = folder / secrets.token_hex(16)
     place.mkdir(mode=0o700)
-    path = place / _plain(name)
+    path = place / name
     path.write_bytes(data)
     return str(path)
-
-
-def _plain(name: str) -> str:
-    """A name without what means something to file systems."""
-    kept = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(". ")
-    return kept[-120:] or "file"
 
 
 def _sweep(folder: Path) -> None:
