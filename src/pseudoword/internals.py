@@ -41,5 +41,6 @@ from pseudoword.runs.requests import ask as ask
 from pseudoword.runs.runner import check as check
 from pseudoword.runs.runner import learn as learn
 from pseudoword.runs.runner import shared as shared
+from pseudoword.runs.time_plan import LEARNING as LEARNING
 from pseudoword.runs.time_plan import last_step as last_step
 from pseudoword.training.memory_plan import plan_memory as plan_memory

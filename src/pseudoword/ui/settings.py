@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pseudoword import lookup
+from pseudoword import api, lookup
 from pseudoword.config import Settings, flag
 from pseudoword.config.captions import FILEWORDS, TEMPLATE_SETS
 from pseudoword.config.other_trainers.aliases import names_of
@@ -73,8 +73,6 @@ def checked(workspace: Workspace, kind: type[Settings], given: Mapping[str, Any]
 
 def bases(workspace: Workspace) -> list[str]:
     """The base models that a page offers by name: bundled ones, and those in `models/`."""
-    from pseudoword import api
-
     folder = workspace.folder / MODELS
     own = (path.name for path in folder.iterdir() if not path.name.startswith("."))
     return [*(base.name for base in api.bases()), *sorted(own)]

@@ -28,9 +28,6 @@ LOOK_EVERY_S = 2.0
 PATIENCE_S = 5.0
 """A page that removes or resumes a word holds its lock for a moment."""
 
-LEARNING = "learning"
-"""The first word of a phase in which words take steps; each word's log tells how many."""
-
 KEPT = "It was stopped, and its word kept. Resume it to go on."
 
 
@@ -149,7 +146,7 @@ class TrainingPack:
 
     def phase(self, text: str) -> None:
         """Something begins, for all."""
-        self._steps = text.split()[0] == LEARNING
+        self._steps = text.split()[0] == internals.LEARNING
         for training in self._trainings.values():
             training.progress.phase(text)
 
