@@ -88,6 +88,11 @@ class Concept:
         return max(map(len, self.vectors.values()))
 
     @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """How many rows each text encoder has, and how wide they are."""
+        return {encoder: (len(rows), rows.shape[1]) for encoder, rows in self.vectors.items()}
+
+    @property
     def widths(self) -> dict[str, int]:
         """Width of each text encoder's rows."""
         return {encoder: rows.shape[1] for encoder, rows in self.vectors.items()}

@@ -100,7 +100,7 @@ def _describe(
         file=str(path),
         token=concept.token,
         families=families,
-        vectors={key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()},
+        vectors=concept.sizes,
         format="a1111 picture" if content.is_picture else content.layout,
         preview=str(preview) if preview else None,
     )

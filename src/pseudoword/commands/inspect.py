@@ -80,7 +80,7 @@ def inspect_file(file: str | Path, base: str | Path | None, token: str | None) -
         token=concept.token,
         family=concept.family,
         method=concept.method,
-        encoders={key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()},
+        encoders=concept.sizes,
         norms={key: rows.norm(dim=-1).tolist() for key, rows in concept.vectors.items()},
         container=content.container,
         layout=content.layout,

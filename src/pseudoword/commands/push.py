@@ -159,7 +159,7 @@ def model_card(concept: Concept, to: str, pictures: tuple[str, ...]) -> str:
         instance_prompt=prompt,
         widget=widget or None,
     )
-    shapes = vector_sizes({key: (len(r), r.shape[1]) for key, r in concept.vectors.items()})
+    shapes = vector_sizes(concept.sizes)
     facts = {"family": concept.family or "not stated", "method": concept.method, "vectors": shapes}
     read = ["--clip-skip", settings["clip_skip"]] if "clip_skip" in settings else []
     draw = command("pseudoword", "generate", prompt, "--concept", to, "--base", base, *read)

@@ -11,7 +11,7 @@ def token_picture(concept: Concept) -> Image.Image:
     """A plain picture with the token and the shapes of the rows, for concepts without a preview."""
     sheet = Image.new("RGB", (PICTURE_PX, PICTURE_PX), (244, 241, 234))
     pen = ImageDraw.Draw(sheet)
-    shapes = [f"{key}: {len(rows)} x {rows.shape[1]}" for key, rows in concept.vectors.items()]
+    shapes = [f"{key}: {n} x {width}" for key, (n, width) in concept.sizes.items()]
     size = 64
     while size > 12 and pen.textlength(concept.token, ImageFont.load_default(size)) > 440:
         size -= 4

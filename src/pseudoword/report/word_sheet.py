@@ -54,8 +54,7 @@ def maker(folder: Path, sheet: Path) -> str:
 
 def cell(concept: Concept, preview: Path | None) -> Cell:
     """The cell of a word; without a preview, it shows a picture of the token."""
-    sizes = {key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()}
-    return Cell(_picture(concept, preview), concept.token, vector_sizes(sizes))
+    return Cell(_picture(concept, preview), concept.token, vector_sizes(concept.sizes))
 
 
 def preview_of(path: Path, token: str) -> Path | None:

@@ -357,7 +357,7 @@ def _from_file(name: str, file: Path, _state: object) -> Word:
         id=name,
         token=concept.token,
         families=tuple(families),
-        vectors={key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()},
+        vectors=concept.sizes,
         source="",
         created=0.0,
         base=concept.provenance.get("base", ""),
