@@ -78,7 +78,11 @@ def program(
     """All commands."""
 
 
-Out = Annotated[Path, path_option(help="Where to write.")]
+def _command(group: str, name: str | None = None) -> Callable[[Any], Any]:
+    """A decorator that makes a function a command, in this group of the page of all commands."""
+    return lambda run: app.command(name, cls=Command, rich_help_panel=group)(guarded(run))
+
+
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that this command did not write.")
 ]
@@ -114,8 +118,7 @@ AllowChanges = Annotated[
 ]
 
 
-@app.command(cls=Command, rich_help_panel="Teach")
-@guarded
+@_command("Teach")
 @settings_from(TrainConfig, argument="pictures", or_file=True)
 def train(
     *,
@@ -155,8 +158,7 @@ def train(
     say(f"try: {command('pseudoword', 'generate', prompt, *given)}")
 
 
-@app.command("train-many", cls=Command, rich_help_panel="Teach")
-@guarded
+@_command("Teach", "train-many")
 @settings_from(TrainConfig, without=("pictures", "token", "out"))
 def train_many(
     folder: Annotated[
@@ -203,8 +205,7 @@ def train_many(
     say(f"ready in {out}: {counted(sum(len(one.words) for one in done), 'word')}")
 
 
-@app.command(cls=Command, rich_help_panel="Teach")
-@guarded
+@_command("Teach")
 @settings_from(TrainConfig, without=("pictures", "token", "out"))
 def submit(
     queue: QueueAddress,
@@ -230,8 +231,7 @@ def submit(
     say(f"try: {command('pseudoword', 'work', queue)}")
 
 
-@app.command(cls=Command, rich_help_panel="Teach")
-@guarded
+@_command("Teach")
 @settings_from(WorkConfig)
 def work(queue: QueueAddress, **settings: Any) -> None:
     """Learn the words of a queue. Start one for each GPU, on any number of machines."""
@@ -244,8 +244,7 @@ def work(queue: QueueAddress, **settings: Any) -> None:
     say(f"learned {counted(len(done.learned), 'word')} here; {len(done.failed)} failed")
 
 
-@app.command(cls=Command, rich_help_panel="Teach")
-@guarded
+@_command("Teach")
 def queue(
     queue: QueueAddress,
     *,
@@ -281,8 +280,7 @@ def queue(
     _tell(words, as_json, lambda found: show_queue(found, queue, every=every))
 
 
-@app.command(cls=Command, rich_help_panel="Draw")
-@guarded
+@_command("Draw")
 @settings_from(GenerateConfig)
 def generate(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to draw.")],
@@ -313,8 +311,7 @@ def generate(
             say(path)
 
 
-@app.command(cls=Command, rich_help_panel="Teach")
-@guarded
+@_command("Teach")
 @settings_from(PrepareConfig, argument="pictures")
 def prepare(
     *,
@@ -350,8 +347,7 @@ def prepare(
     _tell(seen, as_json, show_prepared)
 
 
-@app.command("inspect", cls=Command, rich_help_panel="Look")
-@guarded
+@_command("Look", "inspect")
 def inspect_(
     file: Annotated[
         list[str],
@@ -374,8 +370,7 @@ def inspect_(
         _tell(part, as_json, show_inspection)
 
 
-@app.command(cls=Command, rich_help_panel="Share")
-@guarded
+@_command("Share")
 def convert(
     source: Annotated[
         str,
@@ -418,8 +413,7 @@ def convert(
             say(path)
 
 
-@app.command(cls=Command, rich_help_panel="Look")
-@guarded
+@_command("Look")
 def gallery(
     folder: Annotated[
         Path, typer.Argument(parser=file_path, metavar="DIR", help="A folder with embeddings.")
@@ -441,8 +435,7 @@ def gallery(
     _tell(found, as_json, show_gallery)
 
 
-@app.command(cls=Command, rich_help_panel="Measure")
-@guarded
+@_command("Measure")
 @settings_from(EvaluateConfig)
 def evaluate(
     concept: Annotated[
@@ -464,8 +457,7 @@ def evaluate(
     show_evaluation(found)
 
 
-@app.command(cls=Command, rich_help_panel="Measure")
-@guarded
+@_command("Measure")
 @settings_from(BenchConfig)
 def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
     """Compare settings of train, on words whose right pictures are known."""
@@ -480,8 +472,7 @@ def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
         say(path)
 
 
-@app.command(cls=Command, rich_help_panel="Share")
-@guarded
+@_command("Share")
 def push(
     folder: Annotated[
         Path,
@@ -507,8 +498,7 @@ def push(
     say(done.url)
 
 
-@app.command(cls=Command, rich_help_panel="Teach")
-@guarded
+@_command("Teach")
 @settings_from(PlanConfig)
 def plan(*, as_json: AsJson = False, **settings: Any) -> None:
     """Say how much memory a base model needs.
@@ -523,8 +513,7 @@ def plan(*, as_json: AsJson = False, **settings: Any) -> None:
     _tell(found, as_json, show_plan)
 
 
-@app.command(cls=Command, rich_help_panel="Look")
-@guarded
+@_command("Look")
 def bases(as_json: AsJson = False) -> None:
     """List the base models that come with the package."""
     from pseudoword import api
@@ -533,8 +522,7 @@ def bases(as_json: AsJson = False) -> None:
     _tell(found, as_json, show_bases)
 
 
-@app.command(cls=Command, rich_help_panel="Look")
-@guarded
+@_command("Look")
 def env(as_json: AsJson = False) -> None:
     """Say what there is on this machine. A report of a fault should have it."""
     from pseudoword import api
@@ -543,9 +531,12 @@ def env(as_json: AsJson = False) -> None:
     _tell(found, as_json, show_environment)
 
 
-@app.command(cls=Command, rich_help_panel="Teach")
-@guarded
-def demo(out: Out = Path("demo"), restart: Restart = False, overwrite: Overwrite = False) -> None:
+@_command("Teach")
+def demo(
+    out: Annotated[Path, path_option(help="Where to write.")] = Path("demo"),
+    restart: Restart = False,
+    overwrite: Overwrite = False,
+) -> None:
     """Learn a word that the bundled model has never seen. Show it before and after."""
     with Console() as console:
         from pseudoword import api
@@ -569,8 +560,7 @@ def _tell(found: Any, as_json: bool, show: Callable[[Any], None]) -> None:
         show(found)
 
 
-@app.command(cls=Command, rich_help_panel="Teach")
-@guarded
+@_command("Teach")
 def ui(
     host: Annotated[
         str, text_option(help="The address to answer at; others than this machine need a password.")
