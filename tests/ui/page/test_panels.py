@@ -237,12 +237,12 @@ def test_a_name_becomes_a_token(name: str, token: str) -> None:
 
 
 def test_what_can_be_asked_of_a_training_follows_from_its_state() -> None:
-    assert asked_of(job("a", "running")).look
-    assert not asked_of(job("a", "queued")).look
-    assert asked_of(job("a", "queued")).stop
-    assert asked_of(job("a", "failed")).resume
-    assert not asked_of(job("a", "done")).resume
-    assert not any(vars(asked_of(None)).values())
+    assert asked_of(job("a", "running"))["preview"]
+    assert not asked_of(job("a", "queued"))["preview"]
+    assert asked_of(job("a", "queued"))["stop"]
+    assert asked_of(job("a", "failed"))["resume"]
+    assert not asked_of(job("a", "done"))["resume"]
+    assert not any(asked_of(None).values())
 
 
 def test_the_training_that_runs_is_shown_unless_another_is_chosen() -> None:
@@ -287,8 +287,12 @@ def test_where_a_training_stops_by_itself_both_ends_are_told(
 
 def test_the_loss_of_single_steps_is_smoothed_and_evaluations_are_not() -> None:
     rows = curve_rows(Curves(loss=((1, 1.0), (2, 0.0)), evaluation=((0, 3.0), (2, 2.0))))
-    assert rows["curve"] == ["in training", "in training", "evaluation", "evaluation"]
-    assert rows["loss"] == [1.0, pytest.approx(0.9), 3.0, 2.0]
+    assert rows == [
+        (1, 1.0, "in training"),
+        (2, pytest.approx(0.9), "in training"),
+        (0, 3.0, "evaluation"),
+        (2, 2.0, "evaluation"),
+    ]
 
 
 def test_words_of_a_prompt_are_found_as_training_finds_them() -> None:

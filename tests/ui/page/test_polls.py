@@ -65,6 +65,21 @@ def test_a_filmstrip_that_is_drawn_after_its_pictures_is_shown_whole(desk: Desk,
     assert strip == gr.skip()
 
 
+def test_a_word_that_is_renamed_is_so_called_in_the_list_of_trainings(
+    desk: Desk, run: Path
+) -> None:
+    with gr.Blocks():
+        panel = TrainingPanel(desk)
+    at = panel._shown.index(panel.queue)
+    before = panel.poll("", {}, time.time())
+    assert before[at]["choices"] == [("<cat> is ready", run.name)]
+    _, word = desk.workspace.new("words", run.name)
+    (word / "about.json").write_text('{"token": "<dog>"}')
+    after = panel.poll("", before[1], time.time())
+    assert after[at]["choices"] == [("<dog> is ready", run.name)]
+    assert panel.poll("", after[1], time.time())[at] == gr.skip()
+
+
 def plotted(panel: TrainingPanel, seen: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """What is sent to the plot, and what was seen."""
     shown = panel.poll("", seen, time.time())

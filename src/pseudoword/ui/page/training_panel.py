@@ -6,8 +6,8 @@ A timer polls what is on disk, so the panel shows the same after a reload, and i
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import gradio as gr
@@ -46,25 +46,17 @@ LONGER = 1.01
 is 40 kB, and browsers take a while to draw it."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What can be asked of a training in its state."""
-
-    stop: bool
-    look: bool
-    resume: bool
-    remove: bool
-
-
-def asked_of(job: Job | None) -> Asked:
-    """What can be asked of `job`."""
+def asked_of(job: Job | None) -> dict[str, bool]:
+    """What can be asked of `job`, in the order of the buttons for it."""
     state = job.state if job else ""
-    return Asked(
-        stop=state in {"queued", "running"},
-        look=state == "running",
-        resume=state in {"stopped", "failed"},
-        remove=bool(job and job.over),
-    )
+    return {
+        "stop": state in {"queued", "running"},
+        "preview": state == "running",
+        "save": state == "running",
+        "resume": state in {"stopped", "failed"},
+        "use": bool(job and job.word),
+        "remove": bool(job and job.over),
+    }
 
 
 def to_show(jobs: Sequence[Job], chosen: str) -> Job | None:
@@ -104,22 +96,15 @@ def time_left(least: float, most: float) -> str:
     return f"{soon} to {late} left" if least > 0 else f"at most {late} left"
 
 
-def curve_rows(curves: Curves) -> dict[str, list[Any]]:
-    """Columns of the plot: the smoothed loss, and what the evaluations found."""
-    columns: dict[str, list[Any]] = {"step": [], "loss": [], "curve": []}
-    smoothed = None
-    named = {"in training": curves.loss, "evaluation": curves.evaluation}
-    named["held out"] = curves.held_out
-    for curve, points in named.items():
-        for step, value in points:
-            shown = value
-            if curve == "in training":
-                smoothed = value if smoothed is None else SMOOTH * smoothed + (1 - SMOOTH) * value
-                shown = smoothed
-            columns["step"].append(step)
-            columns["loss"].append(shown)
-            columns["curve"].append(curve)
-    return columns
+def curve_rows(curves: Curves) -> list[tuple[int, float, str]]:
+    """Rows of the plot, (step, loss, curve): the smoothed loss, and what the evaluations found."""
+    losses = accumulate(
+        (loss for _, loss in curves.loss),
+        lambda smoothed, loss: SMOOTH * smoothed + (1 - SMOOTH) * loss,
+    )
+    smoothed = [(step, loss) for (step, _), loss in zip(curves.loss, losses, strict=True)]
+    named = {"in training": smoothed, "evaluation": curves.evaluation, "held out": curves.held_out}
+    return [(step, loss, curve) for curve, points in named.items() for step, loss in points]
 
 
 def length(curves: Curves) -> int:
@@ -140,7 +125,7 @@ class TrainingPanel:
         self.seen = gr.State({})
         self.asked = gr.State(0.0)  # when something was asked of a training
         self.timer = gr.Timer(POLL_S)
-        self.status = gr.HTML(elem_id="status", elem_classes="live")
+        self.status = gr.HTML(elem_id="status")
         with gr.Row(visible=False) as self.buttons:
             self.stop = gr.Button("Stop and keep the word", variant="stop", size="sm")
             self.preview = gr.Button("Preview now", size="sm")
@@ -235,34 +220,30 @@ class TrainingPanel:
         desk.queue.wake()
         jobs = desk.queue.jobs()
         job = to_show(jobs, chosen)
-        fresh: dict[str, Any] = {"jobs": [(j.id, j.state) for j in jobs], "id": job and job.id}
-        can = asked_of(job)
-        fresh["can"] = (can.stop, can.look, can.resume, can.remove, bool(job and job.word))
+        fresh: dict[str, Any] = {"id": job and job.id, "jobs": listed(jobs)}
+        fresh["buttons"] = [job is not None, *asked_of(job).values()]
         fresh["notes"] = job.notes if job else ()
         fresh["previews"] = desk.queue.filmstrip_drawn(job.id) if job else 0
         curves = desk.queue.curves(job.id) if job else Curves()
         found = len(curves.evaluation), len(curves.held_out)
         fresh["curves"] = (*found, length(curves), bool(job and job.over))
 
-        def if_new(key: str, make: Any) -> Any:
-            same = seen.get("id") == fresh["id"] and seen.get(key) == fresh[key]
-            return gr.skip() if same else make()
+        def is_new(key: str) -> bool:
+            return any(seen.get(one) != fresh[one] for one in ("id", key))
 
-        def buttons() -> list[Any]:
-            flags = [can.stop, can.look, can.look, can.resume, bool(job and job.word), can.remove]
-            return [gr.update(visible=job is not None), *(gr.update(visible=f) for f in flags)]
-
-        made = if_new("can", buttons)
         return [
             job.id if job else "",
             fresh,
             (job and job.word) or "",
             progress(job, now) if job else NOTHING,
-            *(made if isinstance(made, list) else [gr.skip()] * 7),
-            if_new("notes", lambda: pieces.notes(job.notes if job else ())),
-            if_new("previews", lambda: self._filmstrip(job)),
-            if_new("curves", lambda: _plot(curves)),
-            if_new("jobs", lambda: _queue(jobs, job)),
+            *(
+                gr.update(visible=there) if is_new("buttons") else gr.skip()
+                for there in fresh["buttons"]
+            ),
+            pieces.notes(fresh["notes"]) if is_new("notes") else gr.skip(),
+            self._filmstrip(job) if is_new("previews") else gr.skip(),
+            _plot(curves) if is_new("curves") else gr.skip(),
+            _queue(fresh["jobs"], job) if is_new("jobs") else gr.skip(),
         ]
 
     def _filmstrip(self, job: Job | None) -> Any:
@@ -285,9 +266,10 @@ def _picked(job: str | None) -> list[Any]:
 def _plot(curves: Curves) -> Any:
     import pandas as pd
 
-    columns = curve_rows(curves)
-    if len(columns["step"]) > 1:
-        return gr.update(value=pd.DataFrame(columns), visible=True)
+    rows = curve_rows(curves)
+    if len(rows) > 1:
+        table = pd.DataFrame(rows, columns=["step", "loss", "curve"])
+        return gr.update(value=table, visible=True)
     return gr.update(visible="hidden")  # Gradio's plot fails where it is taken out of the page
 
 
@@ -296,6 +278,6 @@ def listed(jobs: Sequence[Job]) -> list[tuple[str, str]]:
     return [(f"{job.called} {STATES[job.state]}", job.id) for job in reversed(jobs)]
 
 
-def _queue(jobs: Sequence[Job], job: Job | None) -> Any:
+def _queue(choices: Sequence[tuple[str, str]], job: Job | None) -> Any:
     value = job.id if job else None
-    return gr.update(choices=listed(jobs), value=value, visible=len(jobs) > 1)
+    return gr.update(choices=choices, value=value, visible=len(choices) > 1)
