@@ -83,7 +83,6 @@ def test_words_that_can_share_batches_are_learned_together_as_if_each_were_alone
     first = queue.submit(data_set, "<cat>", **settings)
     other = queue.submit(data_set, "<eel>", **settings | {"batch": 2})
     second = queue.submit(data_set, "<dog>", **settings | {"steps": 4, "seed": 5})
-    assert queue.jobs()[1].sentence == "It waits for 1 before it."
     working().join(240)
     assert [job.state for job in queue.jobs()] == ["done"] * 3
     assert [job.sentence for job in queue.jobs()] == [

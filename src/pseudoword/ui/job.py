@@ -8,7 +8,7 @@ from typing import Any
 from pseudoword.ui.job_files import OVER, JobFiles, State
 from pseudoword.ui.library import Library
 from pseudoword.ui.pictures import by_name
-from pseudoword.ui.run_logs import LOG, last_entries, seconds_left
+from pseudoword.ui.run_logs import LOG, last_entries, seconds_per_step
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Job:
     """id in the library -> token, of the words that it learns; of one that was renamed, the new"""
     state: State
     sentence: str
-    """what is going on, or what has happened; plain text of one or a few lines"""
+    """what has happened; plain text of one or a few lines, empty as long as it waits or runs"""
     began: float | None
     """seconds since 1970"""
     step: int
@@ -65,7 +65,7 @@ def job_of(files: JobFiles, library: Library) -> Job:
         id=files.name,
         tokens=tokens,
         state=state,
-        sentence="It starts in a moment." if state == "queued" else by_name(files.sentence, names),
+        sentence=by_name(files.sentence, names),
         began=running.get("began", progress.get("began")),
         step=entries[-1]["step"] if entries else 0,
         soonest=soonest,
@@ -83,10 +83,10 @@ def _seconds_left(
     entries: Sequence[Mapping[str, Any]], soonest: int, total: int, progress: Mapping[str, Any]
 ) -> tuple[float, float] | None:
     """By the steps that were taken last; before the first, by what was foretold."""
-    least, most = seconds_left(entries, soonest), seconds_left(entries, total)
-    if least is not None and most is not None:
-        return least, most
-    now = time.time()
+    each, now = seconds_per_step(entries), time.time()
+    if each is not None:
+        step = int(entries[-1]["step"])
+        return each * max(0, soonest - step), each * max(0, total - step)
     match progress.get("ends"):
         case [float(least), float(most)] if most > now:
             return max(0.0, least - now), most - now

@@ -9,7 +9,6 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,15 +164,7 @@ class Queue:
 
     def jobs(self) -> list[Job]:
         """All trainings, in the order in which they were submitted."""
-        found = []
-        before = 0
-        for files in in_queue(self.workspace):
-            job = job_of(files, self.library)
-            if job.state == "queued" and before:
-                job = replace(job, sentence=f"It waits for {before} before it.")
-            before += not job.over
-            found.append(job)
-        return found
+        return [job_of(files, self.library) for files in in_queue(self.workspace)]
 
     def job(self, name: str) -> Job:
         """One training.

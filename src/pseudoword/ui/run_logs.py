@@ -87,14 +87,8 @@ def _entries(text: bytes) -> list[Mapping[str, Any]]:
     return entries
 
 
-def seconds_left(entries: Sequence[Mapping[str, Any]], last_step: int) -> float | None:
-    """The time that training needs to a step, judged by its last steps."""
-    seconds = seconds_per_step(entries)
-    return None if seconds is None else seconds * max(0, last_step - int(entries[-1]["step"]))
-
-
 def seconds_per_step(entries: Sequence[Mapping[str, Any]]) -> float | None:
-    """Seconds that a step took."""
+    """Seconds that a step took; None: no entry tells."""
     seconds = sorted(float(e["seconds"]) for e in entries if "seconds" in e)
     return seconds[len(seconds) // 2] if seconds else None
 

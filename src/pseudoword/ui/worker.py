@@ -10,7 +10,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,7 +89,8 @@ def _train(workspace: Workspace, first: JobFiles, start: Start) -> None:
     told = WINDOWS  # where a process cannot be asked to end, the folders of its words are
     while (code := child.poll()) is None:
         time.sleep(LOOK_EVERY_S)
-        if not told and _all_are_to_stop(_trained_by(workspace, child.pid)):
+        its = [] if told else _trained_by(workspace, child.pid)
+        if its and all(files.asked_to_stop for files in its):
             told = True
             child.terminate()  # it stops after its step; while it loads, at once
     left = _trained_by(workspace, child.pid)
@@ -109,10 +110,6 @@ def _trained_by(workspace: Workspace, pid: int) -> list[JobFiles]:
         return pid in (running.get("pid"), running.get("parent"))
 
     return [one for one in in_queue(workspace) if is_its(one.running) and not one.outcome]
-
-
-def _all_are_to_stop(some: Sequence[JobFiles]) -> bool:
-    return bool(some) and all(files.asked_to_stop for files in some)
 
 
 def _ended(code: int, asked_to_stop: bool, log: Path) -> tuple[State, str]:
