@@ -129,14 +129,13 @@ class Library:
         return self.word(name)
 
     def formats(self, name: str) -> dict[str, str]:
-        """Format -> why it cannot hold this word; empty text where it can."""
+        """The formats that can hold this word -> what each is called, such as `AUTOMATIC1111`."""
         (concept,) = internals.read_all(self.file(name))
-        fitting = {kind: internals.adapted(concept, kind)[0] for kind in internals.WRITERS}
-        return {kind: internals.WRITERS[kind].refuses(one) or "" for kind, one in fitting.items()}
-
-    def titles(self) -> dict[str, str]:
-        """Format -> what it is called, such as `AUTOMATIC1111`."""
-        return {name: writer.title for name, writer in internals.WRITERS.items()}
+        return {
+            kind: writer.title
+            for kind, writer in internals.WRITERS.items()
+            if not writer.refuses(internals.adapted(concept, kind)[0])
+        }
 
     def convert(self, name: str, format: str = "native") -> list[Download]:
         """The word in a format of another tool: one file, or two where that tool wants two."""

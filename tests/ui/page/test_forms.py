@@ -66,10 +66,10 @@ def test_a_number_out_of_bounds_is_left_to_the_settings_which_name_it(form: Form
 
 
 def test_settings_are_called_as_on_the_page() -> None:
-    assert label("lr") == "Learning rate"
-    assert label("token") == CALLED["token"] == "Name of the new word"
+    assert label("lr", TrainConfig) == "Learning rate"
+    assert label("token", TrainConfig) == CALLED["token"] == "Name of the new word"
     assert in_words("--base ../x: no") == "“Base model” ../x: no"
-    assert label("preview_every") == "Preview every"
+    assert label("preview_every", TrainConfig) == "Preview every"
     assert in_words("with --crop random") == "with “Crop” random"
     assert in_words("--no-average takes the last") == "“Average” switched off takes the last"
     assert in_words("--sampler-steps: 0") == "“Sampler steps”: 0"

@@ -55,7 +55,7 @@ SEARCH = """(asked) => {
 """Runs in the browser: leaves only the settings in sight that have all the words."""
 
 
-def label(name: str, kind: type[Settings] = TrainConfig) -> str:
+def label(name: str, kind: type[Settings]) -> str:
     """What a setting is called on the page: by its longer name, if it has one, such as `lr`."""
     names = _aliases(kind, name)
     called = names[0] if names and len(name) < 3 else name

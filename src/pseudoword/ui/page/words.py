@@ -2,11 +2,11 @@
 
 import re
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
+from pseudoword import internals
 from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
 from pseudoword.ui.desk import Desk
@@ -95,9 +95,8 @@ class WordsPanel:
 
     def _opened(self, word: str) -> list[Any]:
         library = self._desk.library
-        one, seen, refused = library.word(word), library.inspect(word), library.formats(word)
-        titles = library.titles()
-        choices = [(titles.get(name, name), name) for name in refused if not refused[name]]
+        one, seen = library.word(word), library.inspect(word)
+        choices = [(title, name) for name, title in library.formats(word).items()]
         made = time.strftime("%d %B %Y, %H:%M", time.localtime(one.created))
         rows: list[tuple[str, object]] = [("In prompts", one.token), ("From", one.source)]
         rows += [("Base model", one.base)] if one.base else []
@@ -110,7 +109,7 @@ class WordsPanel:
             (f"Lengths ({key})", ", ".join(f"{n:.3g}" for n in norms))
             for key, norms in seen.norms.items()
         ]
-        tools = [(tool, _on_page(said, one.token, titles)) for tool, said in seen.tools.items()]
+        tools = [(tool, _on_page(said, one.token)) for tool, said in seen.tools.items()]
         origin = [(key.replace("_", " "), value) for key, value in seen.provenance.items()]
         html = pieces.table(rows) + "<h3>In other tools</h3>" + pieces.table(tools)
         html += "<h3>How it was made</h3>" + pieces.table(origin) if origin else ""
@@ -190,10 +189,13 @@ class WordsPanel:
         return pieces.note(f"Published: {done.url}", "good")
 
 
-def _on_page(said: str, token: str, titles: Mapping[str, str]) -> str:
+def _on_page(said: str, token: str) -> str:
     """What happens in another tool; a file and its format are called as when it is downloaded."""
-    called = {name: f"download it as “{title}”" for name, title in titles.items()}
-    said = re.sub(r"convert with --format ([\w-]+)", lambda found: called[found[1]], said)
+
+    def download(found: re.Match[str]) -> str:
+        return f"download it as “{internals.WRITERS[found[1]].title}”"
+
+    said = re.sub(r"convert with --format ([\w-]+)", download, said)
     return re.sub(r"\bconcept\b", lambda _: file_stem(token), said)
 
 
