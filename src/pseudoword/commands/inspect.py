@@ -56,24 +56,13 @@ class Inspection(BaseModel):
 
 
 def inspect_file(file: str | Path, base: str | Path | None, token: str | None) -> Inspection:
-    """Describe an embedding file; the public `inspect`.
-
-    Args:
-        file: the file.
-        base: a base model to compare with.
-        token: of several words, which one; by default the first.
-
-    Raises:
-        ConceptError: the file holds no such concept, or `base` does not fit it.
-        BaseModelError: `base` cannot be loaded.
-    """
+    """Describe an embedding file; the public `inspect`."""
     files = formats.read_files(sources.locate(file))
     holding = {concept.token: one for one in files for concept in one.concepts}
-    tokens = [*holding]
     first = files[0].concepts[0]
     concept = first if token is None else formats.select_concept(files, token)
-    if concept.token not in tokens:
-        raise ConceptError(f"{file} holds one word, {tokens[0]}, and none called {token}")
+    if concept.token not in holding:
+        raise ConceptError(f"{file} holds one word, {first.token}, and none called {token}")
     content = holding[concept.token]
     inspection = Inspection(
         file=str(file),
@@ -84,7 +73,7 @@ def inspect_file(file: str | Path, base: str | Path | None, token: str | None) -
         norms={key: rows.norm(dim=-1).tolist() for key, rows in concept.vectors.items()},
         container=content.container,
         layout=content.layout,
-        others=[each for each in tokens if each != concept.token],
+        others=[each for each in holding if each != concept.token],
         fits=list(read_by(concept.widths)) or [_of_these_widths(concept)],
         tools=advise(content, concept),
         provenance=dict(concept.provenance),

@@ -97,12 +97,7 @@ class Loaded:
 
 
 def load_base(config: LoadConfig, progress: Progress) -> Loaded:
-    """Load a base model; the public `load`.
-
-    Raises:
-        BaseModelError: it cannot be loaded.
-        SettingsError: there is no such device.
-    """
+    """Load a base model; the public `load`."""
     progress.phase(f"loading {config.base}")
     checkpointing = config.gradient_checkpointing
     return Loaded(config, base_model.load(config, progress.note, checkpointing=checkpointing))

@@ -26,18 +26,7 @@ def submit_words(
 ) -> list[str]:
     """Put a word of each folder in `folders` into a queue; the public `submit`.
 
-    Args:
-        queue: the address of the queue; made if it is not there.
-        folders: each has a folder of pictures for each word.
-        file: a TOML file of settings.
-        settings: those of `TrainConfig` that were given for all words.
-        progress: shows what is going on.
-
-    Returns:
-        The names of the jobs that are new.
-
-    Raises:
-        PseudowordError: a folder, a setting or the queue does not work. Nothing was submitted then.
+    `file` is a TOML file of settings, and `settings` those that were given for all words.
     """
     if not folders:
         raise SettingsError(

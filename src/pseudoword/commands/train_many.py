@@ -30,19 +30,7 @@ def learn_many(
 ) -> list[Trained]:
     """Learn a word from each folder in `folder`, or each of a list; the public `train_many`.
 
-    Args:
-        folder: has a folder of pictures for each word; or a TOML list of concepts.
-        out: gets the folder of a run for each word, and at the end a contact sheet of all.
-        pack: how many words to learn at once; None for as many as pay and fit into memory.
-        file: a TOML file of settings.
-        settings: those of `TrainConfig` that were given for all words.
-        progress: shows what is going on.
-        options: what to do with what lies in the folders of the runs.
-
-    Raises:
-        SettingsError: a setting does not work, or none of the folders. Nothing was learned then.
-        TrainingError: some words could not be learned; all others are finished.
-        Interrupted: on Ctrl-C, SIGTERM or SIGHUP, after the state has been saved.
+    `file` is a TOML file of settings, and `settings` those that were given for all words.
     """
     if pack is not None and pack < 1:
         raise SettingsError(f"--pack {pack}: give how many words to learn at once, at least 1.")
