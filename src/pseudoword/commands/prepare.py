@@ -107,7 +107,12 @@ def prepare_pictures(
     prepared: list[PreparedPicture] = []
     panels: list[Image] = []
     for example in examples.read(paths, config, sizes, seed=config.seed, note=note):
-        prepared.append(_prepared(example, check, len(prepared), panels))
+        picture = check(example, len(prepared))
+        prepared.append(picture)
+        if contact_sheet.has_room(panels):
+            picture.shown.extend(contact_sheet.tiles(example))
+            panel = contact_sheet.panel(example, picture.shown, picture.prompt, picture.problems)
+            panels.append(panel)
         progress.advance(len(prepared), len(paths))
     _note_without_word(prepared, note)
     texts = [*templates, *(picture.caption for picture in prepared)]
@@ -136,17 +141,6 @@ def _note_without_word(prepared: Sequence[PreparedPicture], note: Callable[[str]
             f"{len(without)} of {len(prepared)} prompts have no [name] in them, such as the one of "
             f"{Path(without[0].file).name}. To train with them, each needs it, or a new word itself"
         )
-
-
-def _prepared(
-    example: Example, check: "_PictureCheck", number: int, panels: list[Image]
-) -> PreparedPicture:
-    """One picture, looked at; its panel is added while the contact sheet has room."""
-    picture = check(example, number)
-    if contact_sheet.has_room(panels):
-        picture.shown.extend(contact_sheet.tiles(example))
-        panels.append(contact_sheet.panel(example, picture.shown, picture.prompt, picture.problems))
-    return picture
 
 
 def _check_output(out: Path | None, maker: str, config: PrepareConfig, overwrite: bool) -> Path:
