@@ -134,14 +134,16 @@ def _parameter(
     kind: type[Settings], name: str, positional: bool, or_file: bool
 ) -> inspect.Parameter:
     field = kind.model_fields[name]
-    default = field.get_default(call_default_factory=True)
     annotation = _taken(kind, name)
-    elsewhere = or_file or name in names_of(kind).values()
-    if annotation is not bool and default is not None and not field.is_required():
-        default = [*map(str, default)] if get_origin(annotation) is list else str(default)
-    missing = None if field.is_required() else default
-    if field.is_required() and elsewhere:
+    default: Any = None
+    if not field.is_required():
+        default = field.get_default(call_default_factory=True)
+        if annotation is not bool and default is not None:
+            default = [*map(str, default)] if get_origin(annotation) is list else str(default)
+    elif or_file or name in names_of(kind).values():  # it may be given in another way
         annotation = annotation | None
+    else:
+        default = inspect.Parameter.empty
     shown: dict[str, Any] = {
         "help": field.description,
         "rich_help_panel": group_of(kind, name),
@@ -156,7 +158,7 @@ def _parameter(
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if field.is_required() and not elsewhere else missing,
+        default=default,
         annotation=Annotated[annotation, info],
     )
 
