@@ -11,6 +11,7 @@ types, defaults and help. Whatever a user can put right is a `PseudowordError`; 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
@@ -154,8 +155,8 @@ def train(
         KeyboardInterrupt: on Ctrl-C and other signals, after the state is saved.
         PseudowordError: anything else that the user can put right.
     """
-    own = {"pictures": pictures, "token": token}
-    own = {name: value for name, value in own.items() if value is not None}
+    given = {"pictures": pictures, "token": token}
+    own = {name: value for name, value in given.items() if value is not None}
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
     gather = partial(TrainConfig.gather, _optional_path(config, "--config"))
     with settings_and_base(gather, {**settings, **own}) as (one, family):
@@ -199,9 +200,7 @@ def train_pack(
     for config in checked_configs:
         _there(config)
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
-    if base is None:
-        return learn(checked_configs, progress or Silent(), options)
-    with base.use() as family:
+    with nullcontext() if base is None else base.use() as family:
         return learn(checked_configs, progress or Silent(), options, family)
 
 

@@ -102,19 +102,17 @@ def _switches() -> dict[str, bool]:
         for function in functions
         for name, one in inspect.signature(function).parameters.items()
     }
-    kinds = [one for one in vars(config).values() if isinstance(one, type)]
+    kinds = [
+        one
+        for one in vars(config).values()
+        if isinstance(one, type) and issubclass(one, config.Settings)
+    ]
     fields = {
         name: field.annotation is bool
         for kind in kinds
-        if issubclass(kind, config.Settings)
         for name, field in kind.model_fields.items()
     }
-    other_names = {
-        name: False
-        for kind in kinds
-        if issubclass(kind, config.Settings)
-        for name in names_of(kind)
-    }
+    other_names = {name: False for kind in kinds for name in names_of(kind)}
     return other_names | arguments | fields
 
 
