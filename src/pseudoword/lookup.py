@@ -139,14 +139,14 @@ def model_source(argument: str | Path, flag: str) -> str:
     return source.repository if isinstance(source, HubId) else str(source)
 
 
-def check_repository(name: str, flag: str) -> None:
-    """Check that a repository on the hub can have this name.
+def check_repository(name: str) -> None:
+    """Check that a repository on the hub can have this name, which is given as `--to`.
 
     Raises:
         SettingsError: it cannot.
     """
     if not HUB_ID.fullmatch(name) or ".." in name:
-        raise SettingsError(f"{flag} {name!r}: give a repository such as your-name/my-cat")
+        raise SettingsError(f"--to {name!r}: give a repository such as your-name/my-cat")
 
 
 def concept_place(name: str | Path, flag: str = "") -> Path | HubId:

@@ -127,7 +127,7 @@ def would_replace(paths: Sequence[Path]) -> str:
     )
 
 
-def next_free(first: Path, files: Callable[[Path], Iterable[Path]] = lambda path: [path]) -> Path:
+def next_free(first: Path, files: Callable[[Path], Iterable[Path]]) -> Path:
     """The first of `NAME`, `NAME-2`, `NAME-3` … that is free.
 
     Args:

@@ -210,7 +210,7 @@ def tables(evil: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sh
         "prepare": lambda: cli_tables.show_prepared(prepared),
         "plan": lambda: cli_tables.show_plan(planned),
         "bases": lambda: cli_tables.show_bases(api.bases()),
-        "queue": lambda: cli_tables.show_queue(queued, f"<[/red]:cat:>/{EVIL}"),
+        "queue": lambda: cli_tables.show_queue(queued, f"<[/red]:cat:>/{EVIL}", every=False),
     }
 
 

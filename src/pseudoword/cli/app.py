@@ -489,7 +489,7 @@ def push(
 ) -> None:
     """Publish a word on the Hugging Face hub, with a model card."""
     lookup.check_there([folder], "Give a run's folder, or an embedding file.", ConceptError)
-    lookup.check_repository(to, "--to")
+    lookup.check_repository(to)
     from pseudoword import api
 
     done = api.push(folder, to, token=token, private=private, overwrite=overwrite)

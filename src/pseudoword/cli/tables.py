@@ -140,7 +140,7 @@ def show_environment(found: "Environment") -> None:
         say(f"{name}={value}")
 
 
-def show_queue(found: "list[QueuedWord]", queue: str, *, every: bool = False) -> None:
+def show_queue(found: "list[QueuedWord]", queue: str, *, every: bool) -> None:
     """Print the words of a queue as a table, what went wrong, and how far the queue is.
 
     On a terminal, only those of many are in the table that run, the longest first, unless `every`
@@ -237,10 +237,10 @@ def _show(heads: Sequence[str], rows: Iterable[Sequence[object]], title: str = "
     unlimited = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     page: Any = Page(sys.stdout)
     out = rich.console.Console(file=page, highlight=False, width=UNCUT if unlimited else None)
-    title = writable(title, sys.stdout)
+    title = writable(title)
     table = Table(title=Text(title) if title else None, show_header=bool(heads))
-    cells = [[writable(cell, sys.stdout) for cell in row] for row in rows]
-    names = [writable(head, sys.stdout) for head in heads]
+    cells = [[writable(cell) for cell in row] for row in rows]
+    names = [writable(head) for head in heads]
     if out.width < COLUMN_WIDTH * len(names):
         lines = [title] if title else []
         for row in cells:

@@ -113,9 +113,9 @@ def _shown(error: UnicodeError) -> tuple[str, int]:
     return letters.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
-def writable(text: object, stream: TextIO) -> str:
-    """`text` as it is seen once it is written to `stream`; what lays it out counts on that."""
-    encoding = stream.encoding or "utf-8"
+def writable(text: object) -> str:
+    """`text` as it is seen once it is written to stdout; what lays it out counts on that."""
+    encoding = sys.stdout.encoding or "utf-8"
     return visible(text).encode(encoding, "pseudoword").decode(encoding)
 
 

@@ -43,17 +43,10 @@ class Pushed(BaseModel):
 
 
 def push_run(folder: Path, to: str, token: str | None, *, private: bool, overwrite: bool) -> Pushed:
-    """Upload the word in `folder` to the repository `to`; the public `push`.
-
-    Raises:
-        SettingsError: `to` is not the name of a repository.
-        ConceptError: the folder holds no word, or several, and `token` is none of them.
-        PushError: the hub refuses, cannot be reached, or the repository holds something else; or
-            only you were to see it, and it is there and not private.
-    """
+    """Upload the word in `folder` to the repository `to`; the public `push`."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    check_repository(to, "--to")
+    check_repository(to)
     concept = formats.read(folder, token)
     files = repository_files(folder, concept, to)
     try:
