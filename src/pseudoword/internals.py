@@ -11,6 +11,7 @@ from pseudoword.commands.generate import draw_pictures as draw_pictures
 from pseudoword.commands.generate import load_base as load_base
 from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
 from pseudoword.commands.work import work_through as work_through
+from pseudoword.config.schedulers import by_usual_name as by_usual_name
 from pseudoword.data.images import decode as decode
 from pseudoword.data.images import open_picture as open_picture
 from pseudoword.fleet.view import HOUR as HOUR
@@ -23,7 +24,6 @@ from pseudoword.formats import read_all as read_all
 from pseudoword.formats import read_bytes as read_bytes
 from pseudoword.formats import with_token as with_token
 from pseudoword.formats.infotext import KARRAS as KARRAS
-from pseudoword.formats.infotext import SAMPLERS as SAMPLERS
 from pseudoword.formats.infotext import SCHEDULE as SCHEDULE
 from pseudoword.formats.infotext import read_infotext as read_infotext
 from pseudoword.formats.keys import families_of as families_of

@@ -1,7 +1,7 @@
 """Schedulers of diffusers by name."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pseudoword.config.installed import names_in
 from pseudoword.errors import SettingsError
@@ -11,29 +11,40 @@ STARTS, END = ("", "FlowMatch"), "Scheduler"
 ENDS = ("", END, f"Discrete{END}")
 """Beginnings and ends of diffusers' names of schedulers, which nobody has to write."""
 
-_ELSEWHERE = {
-    "ddim": "DDIM",
-    "ddpm": "DDPM",
-    "pndm": "PNDM",
-    "lms": "LMSDiscrete",
-    "euler": "EulerDiscrete",
-    "euler_a": "EulerAncestralDiscrete",
-    "heun": "HeunDiscrete",
-    "dpm_2": "KDPM2Discrete",
-    "dpm2": "KDPM2Discrete",
-    "dpm_2_a": "KDPM2AncestralDiscrete",
-    "dpm2_a": "KDPM2AncestralDiscrete",
-    "dpmsolver++": "DPMSolverMultistep",
-    "dpm++_2m": "DPMSolverMultistep",
-    "dpmpp": "DPMSolverMultistep",
-    "dpmsingle": "DPMSolverSinglestep",
-    "unipc": "UniPCMultistep",
+SAMPLERS: Mapping[str, str] = {
+    "DDIM": "DDIM",
+    "PLMS": "PNDM",
+    "Euler": "EulerDiscrete",
+    "Euler a": "EulerAncestralDiscrete",
+    "Heun": "HeunDiscrete",
+    "LMS": "LMSDiscrete",
+    "DPM2": "KDPM2Discrete",
+    "DPM2 a": "KDPM2AncestralDiscrete",
+    "DPM++ 2M": "DPMSolverMultistep",
+    "DPM++ SDE": "DPMSolverSDE",
+    "UniPC": "UniPCMultistep",
+    "LCM": "LCM",
 }
-"""Names in kohya's scripts, AUTOMATIC1111 and OneTrainer -> diffusers'. They are compared in small
-letters, with `_` for a space, and without kohya's `k_` before them."""
-
+"""AUTOMATIC1111's name of a sampler -> diffusers' of the scheduler, without beginning and end."""
 
 _KARRAS = re.compile(r"[\s_-]+karras\s*$", re.IGNORECASE)
+
+
+def _folded(name: str) -> str:
+    """`name` as names of other tools are compared: kohya's scripts write `k_euler_a`."""
+    return name.lower().replace(" ", "_").removeprefix("k_")
+
+
+_ELSEWHERE = {_folded(theirs): ours for theirs, ours in SAMPLERS.items()} | {
+    "ddpm": "DDPM",
+    "pndm": "PNDM",
+    "dpm_2": "KDPM2Discrete",
+    "dpm_2_a": "KDPM2AncestralDiscrete",
+    "dpmsolver++": "DPMSolverMultistep",
+    "dpmpp": "DPMSolverMultistep",
+    "dpmsingle": "DPMSolverSinglestep",
+}
+"""Names in AUTOMATIC1111, kohya's scripts and OneTrainer -> diffusers'."""
 
 
 def has_karras(name: str) -> bool:
@@ -42,10 +53,22 @@ def has_karras(name: str) -> bool:
     return bool(_KARRAS.search(name))
 
 
+def by_usual_name(name: str) -> str:
+    """diffusers' name of what other tools call `Euler a` or `DPM++ 2M Karras`; else `name`."""
+    plain = _KARRAS.sub("", name)
+    return _ELSEWHERE.get(_folded(plain), plain) + name[len(plain) :]
+
+
+def sampler_name(kind: str) -> str:
+    """AUTOMATIC1111's name for the scheduler of this class, or else diffusers' without its end."""
+    name = kind.removesuffix(END)
+    bare = name.removeprefix("FlowMatch")
+    return next((theirs for theirs, ours in SAMPLERS.items() if ours == bare), name)
+
+
 def classes(name: str) -> Iterator[str]:
     """The classes that may be meant by `name`, with or without its usual beginning and end."""
-    name = _KARRAS.sub("", name)
-    name = _ELSEWHERE.get(name.lower().replace(" ", "_").removeprefix("k_"), name)
+    name = _KARRAS.sub("", by_usual_name(name))
     return (f"{start}{name}{end}" for start in STARTS for end in ENDS)
 
 

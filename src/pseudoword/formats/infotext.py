@@ -19,23 +19,6 @@ from pseudoword.errors import PictureError
 KEYWORD = "parameters"
 """Name of the PNG text chunk."""
 
-SAMPLERS: Mapping[str, str] = {
-    "DDIMScheduler": "DDIM",
-    "PNDMScheduler": "PLMS",
-    "EulerDiscreteScheduler": "Euler",
-    "FlowMatchEulerDiscreteScheduler": "Euler",
-    "EulerAncestralDiscreteScheduler": "Euler a",
-    "HeunDiscreteScheduler": "Heun",
-    "LMSDiscreteScheduler": "LMS",
-    "KDPM2DiscreteScheduler": "DPM2",
-    "KDPM2AncestralDiscreteScheduler": "DPM2 a",
-    "DPMSolverMultistepScheduler": "DPM++ 2M",
-    "DPMSolverSDEScheduler": "DPM++ SDE",
-    "UniPCMultistepScheduler": "UniPC",
-    "LCMScheduler": "LCM",
-}
-"""diffusers' scheduler -> AUTOMATIC1111's name for that sampler."""
-
 SCHEDULE, KARRAS = "Schedule type", "Karras"
 """The name of the sampler's noise levels, and one value. Before AUTOMATIC1111 1.9, the value stood
 behind the sampler: `DPM++ 2M Karras`."""

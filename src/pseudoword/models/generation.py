@@ -12,8 +12,9 @@ from torch import Generator, no_grad
 
 from pseudoword.concept import Concept
 from pseudoword.config import Emphasis
+from pseudoword.config.schedulers import sampler_name
 from pseudoword.errors import ConceptError, SettingsError
-from pseudoword.formats.infotext import EMPHASES, KARRAS, KEYWORD, SAMPLERS, SCHEDULE, infotext
+from pseudoword.formats.infotext import EMPHASES, KARRAS, KEYWORD, SCHEDULE, infotext
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family, GenerationSettings
 from pseudoword.models.lora import Lora
@@ -233,10 +234,10 @@ def _infotext_values(
     family: Family, settings: GenerationSettings, seed: int, loras: Sequence[Lora]
 ) -> dict[str, object]:
     scheduler = family.scheduler(settings.scheduler)
-    kind, karras = type(scheduler).__name__, scheduler.config.get("use_karras_sigmas")
+    karras = scheduler.config.get("use_karras_sigmas")
     values: dict[str, object] = {
         "Steps": settings.sampler_steps,
-        "Sampler": SAMPLERS.get(kind, kind.removesuffix("Scheduler")),
+        "Sampler": sampler_name(type(scheduler).__name__),
         **({SCHEDULE: KARRAS} if karras else {}),
         "CFG scale": settings.guidance,
         "Seed": seed,

@@ -200,12 +200,7 @@ class Drawing:
         if name in FIELDS:
             return {FIELDS[name]: value}
         if name == "Sampler":
-            kinds = {
-                called: kind.removesuffix("Scheduler")
-                for kind, called in reversed(list(internals.SAMPLERS.items()))  # the first counts
-            }
-            sampler = value.removesuffix(f" {internals.KARRAS}")
-            return {"scheduler": kinds.get(sampler, sampler) + value.removeprefix(sampler)}
+            return {"scheduler": internals.by_usual_name(value)}
         if name == "Size" and (sides := re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)):
             return {"width": int(sides[1]), "height": int(sides[2])}
         if name == "Model" and value in bases(self.workspace):

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 from typer.testing import CliRunner
 
@@ -20,7 +21,13 @@ from pseudoword.config import (
 )
 from pseudoword.config.other_trainers.aliases import names_of, synonyms_of
 from pseudoword.config.other_trainers.elsewhere import INSTEAD
-from pseudoword.config.schedulers import check_known, classes, has_karras
+from pseudoword.config.schedulers import (
+    SAMPLERS,
+    check_known,
+    classes,
+    has_karras,
+    sampler_name,
+)
 from pseudoword.errors import SettingsError
 
 KINDS = (TrainConfig, GenerateConfig, PrepareConfig, PlanConfig, BenchConfig, EvaluateConfig)
@@ -205,6 +212,14 @@ def test_samplers_are_known_by_their_usual_names(theirs: str, ours: str) -> None
         assert has_karras(theirs + ending) == bool(ending)
     with pytest.raises(SettingsError, match=r"no scheduler DPM\+\+ 9M Karras"):
         GenerateConfig.check(sampler="DPM++ 9M Karras").check_there()
+
+
+@pytest.mark.parametrize("theirs", SAMPLERS)
+def test_a_sampler_that_a_picture_names_is_known_by_that_name(theirs: str) -> None:
+    """A scheduler that draws it writes this name into its pictures, from where it is typed again."""
+    check_known(theirs, "--scheduler")
+    written = [kind for kind in classes(theirs) if sampler_name(kind) == theirs]
+    assert any(hasattr(diffusers, kind) for kind in written)
 
 
 def test_schedules_with_the_defaults_of_other_trainers_are_ours() -> None:
