@@ -177,6 +177,10 @@ HOSTILE: dict[str, tuple[Any, str]] = {
         lambda: torch_bytes({"a": [[[0] * 999] * 999] * 999}),
         "too large",
     ),
+    "more of one dict than are looked at": (
+        lambda: torch_bytes([{"a": torch.zeros(1 << 20).view(1024, -1)}] * ((1 << 16) + 1)),
+        "too large",
+    ),
     "picture of nothing": (lambda: _png(size=(0, 0)), "damaged"),
     "deep JSON": (lambda: _chunk(b"[" * 100_000), "damaged"),
     "JSON of no embedding": (lambda: _chunk(b"[1, 2]"), "no embedding"),

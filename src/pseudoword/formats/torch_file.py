@@ -181,19 +181,16 @@ def _check_size(loaded: object, where: str) -> None:
     while queue:
         item, depth = queue.pop()
         count += 1
+        repeats = False
         if isinstance(item, Tensor):
             numbers += item.numel()
-            if item.numel() * item.element_size() > item.untyped_storage().nbytes():
-                count = MOST_ITEMS + 1
+            repeats = item.numel() * item.element_size() > item.untyped_storage().nbytes()
         elif depth < 3 and isinstance(item, torch.nn.ParameterDict):
             queue.append((parameter_tensors(item), depth + 1))
         elif depth < 3 and isinstance(item, Mapping | list | tuple):
             inside = item.values() if isinstance(item, Mapping) else item
-            if len(inside) > MOST_ITEMS:
-                count = MOST_ITEMS
-            else:
-                queue += [(value, depth + 1) for value in inside]
-        if numbers > MOST_NUMBERS or count + len(queue) > MOST_ITEMS:
+            queue += [(value, depth + 1) for value in inside]
+        if repeats or numbers > MOST_NUMBERS or count + len(queue) > MOST_ITEMS:
             kind = kind_of_names(nested_names(loaded))
             what = f"This is {kind.what}. {kind.advice}." if kind else "Is this a model?"
             raise ConceptError(f"{where} is too large for an embedding. {what}")

@@ -216,7 +216,7 @@ def test_samplers_are_known_by_their_usual_names(theirs: str, ours: str) -> None
 
 @pytest.mark.parametrize("theirs", SAMPLERS)
 def test_a_sampler_that_a_picture_names_is_known_by_that_name(theirs: str) -> None:
-    """A scheduler that draws it writes this name into its pictures, from where it is typed again."""
+    """A scheduler writes this name into what it draws, and from there it is typed again."""
     check_known(theirs, "--scheduler")
     written = [kind for kind in classes(theirs) if sampler_name(kind) == theirs]
     assert any(hasattr(diffusers, kind) for kind in written)
