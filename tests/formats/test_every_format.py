@@ -455,6 +455,11 @@ def test_a_file_beside_a_word_that_only_has_the_name_of_a_second_one_does_no_har
         formats.read(tmp_path / "cat.safetensors")
 
 
+def test_a_file_that_is_called_like_the_second_of_nothing_is_read(tmp_path: Path) -> None:
+    save_file({"<cat>": L}, tmp_path / "_2")
+    assert same(formats.read(tmp_path / "_2"), CONCEPTS["sd1"])
+
+
 def test_several_words_in_a_file_are_read_apart(tmp_path: Path) -> None:
     path = embedding_files.write("diffusers several", tmp_path)
     assert sorted(c.token for c in formats.read_all(path)) == ["<cat>", "<dog>"]

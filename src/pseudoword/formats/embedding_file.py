@@ -121,7 +121,8 @@ def read_file(path: Path) -> EmbeddingFile:
     with read_errors(path, ConceptError):
         path = _file_in(path)
         first = _first_of_pair(path)
-    if first is not None:
+        is_second = first != path and first.is_file()
+    if is_second:
         with suppress(ConceptError):
             pair = read_file(first)
             if pair.second == path:
@@ -212,8 +213,8 @@ def _checked(file: EmbeddingFile) -> EmbeddingFile:
     if not lacking:
         return file
     concept, path = file.concepts[0], file.path
-    is_second = path.stem.partition("-steps-")[0].endswith("_2")
-    other = _first_name(path) if is_second else _second_of_pair(path)
+    first = _first_of_pair(path)
+    other = first if first != path else _second_of_pair(path)
     raise ConceptError(
         f"{path} holds only a part of {concept.token}: its rows for {', '.join(concept.vectors)}. "
         f"Those for {listed(lacking)} should be in {other.name}: put both files of one "
@@ -263,20 +264,14 @@ def _learned_with(first: EmbeddingFile) -> Iterator[EmbeddingFile]:
 
 def _second_of_pair(path: Path) -> Path:
     """Where diffusers writes the rows for the second encoder: `x_2`, or `x_2-steps-9`."""
-    first, steps, count = path.stem.partition("-steps-")
-    return path.with_name(f"{first}_2{steps}{count}{path.suffix}")
+    first, steps, number = path.stem.partition("-steps-")
+    return path.with_name(f"{first}_2{steps}{number}{path.suffix}")
 
 
-def _first_of_pair(path: Path) -> Path | None:
-    """The first file of the pair of which `path` is the second, if it exists."""
-    first = _first_name(path)
-    return first if first != path and first.is_file() else None
-
-
-def _first_name(path: Path) -> Path:
-    """Where diffusers writes the rows for the first encoder, if `path` is a second file."""
-    second, steps, count = path.stem.partition("-steps-")
-    return path.with_name(f"{second.removesuffix('_2')}{steps}{count}{path.suffix}")
+def _first_of_pair(path: Path) -> Path:
+    """Where diffusers writes the rows for the first encoder; `path` if it is no second file."""
+    second, steps, number = path.stem.partition("-steps-")
+    return path.with_name(f"{second.removesuffix('_2') or second}{steps}{number}{path.suffix}")
 
 
 def _joined_with(file: EmbeddingFile, second: Path) -> Concept | None:
