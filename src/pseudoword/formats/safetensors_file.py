@@ -45,12 +45,8 @@ def read(data: bytes, where: str) -> RawContent:
     Raises:
         ConceptError: it is no safetensors file, or damaged.
     """
-    length = int.from_bytes(data[:8], "little")
-    if length > LARGEST_HEADER_NBYTES:
-        raise ConceptError(f"{where} is not a safetensors file (its header has {length} bytes)")
     try:
-        _check_whole(data, where)
-        entries, numbers = split_header(data)
+        entries, numbers = _parts(data, where)
         given = entries.pop(METADATA, None)
         metadata = _metadata_texts(given)
         if len(entries) > MOST_TENSORS:
@@ -69,22 +65,23 @@ def read(data: bytes, where: str) -> RawContent:
     return RawContent(tensors, where, "safetensors", metadata, quirks=quirks)
 
 
-def _check_whole(data: bytes, where: str) -> None:
-    """See that the file is as long as its header says.
+def _parts(data: bytes, where: str) -> tuple[Entries, bytes]:
+    """The JSON header of a file, and the bytes of its tensors.
 
     Raises:
-        ConceptError: it is shorter.
+        ConceptError: the file is shorter than its header says.
     """
     needed, at_least = 8 + int.from_bytes(data[:8], "little"), "at least "
     if len(data) >= needed:
-        entries, _ = split_header(data)
+        entries, numbers = split_header(data)
         ends = (one["data_offsets"][1] for name, one in entries.items() if name != METADATA)
         needed, at_least = needed + max(ends, default=0), ""
-    if len(data) < needed:
-        raise ConceptError(
-            f"{where} was not downloaded to its end: it has {len(data)} bytes of {at_least}"
-            f"{needed}. Download it again."
-        )
+        if len(data) >= needed:
+            return entries, numbers
+    raise ConceptError(
+        f"{where} was not downloaded to its end: it has {len(data)} bytes of {at_least}"
+        f"{needed}. Download it again."
+    )
 
 
 def _metadata_texts(metadata: object) -> dict[str, str]:
@@ -96,7 +93,7 @@ def _metadata_texts(metadata: object) -> dict[str, str]:
 def write(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """The bytes of a file; the same tensors and metadata always give the same bytes."""
     whole = {key: t.detach().cpu().float().contiguous().clone() for key, t in tensors.items()}
-    return canonical(save_tensors(whole, dict(metadata)))
+    return _with_header(*split_header(save_tensors(whole, dict(metadata))))
 
 
 def read_entries(path: Path, where: str) -> tuple[Entries, dict[str, str]]:
@@ -141,13 +138,15 @@ def extract_tensors(path: Path, where: str, names: Collection[str]) -> bytes:
                 place = [len(data), len(data) + last - first]
                 kept[name] = {**entries[name], "data_offsets": place}
                 data += file.read(last - first)
+            return _with_header({METADATA: metadata, **kept}, data)
         except _BROKEN as error:
             raise ConceptError(f"{where} is a damaged safetensors file.") from error
-    return _with_header({METADATA: metadata, **kept}, data)
 
 
 def _with_header(entries: Entries, numbers: bytes) -> bytes:
-    text = json.dumps(entries).encode()
+    """A file; the header is sorted, since the library writes metadata in random order."""
+    text = json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + numbers
 
 
@@ -155,11 +154,3 @@ def split_header(data: bytes) -> tuple[Entries, bytes]:
     """The JSON header of a safetensors file, and the bytes of its tensors."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length]), data[8 + length :]
-
-
-def canonical(data: bytes) -> bytes:
-    """The same file with a sorted header, since the library writes metadata in random order."""
-    entries, tensors = split_header(data)
-    text = json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + tensors

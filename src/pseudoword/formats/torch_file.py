@@ -11,7 +11,7 @@ import pickletools
 import re
 import struct
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -73,7 +73,7 @@ def read(data: bytes, where: str) -> RawContent:
             f"{where} is a bare pickle, not a zip as torch writes it since 1.6. "
             "Load it where you trust it and save it again with a newer torch."
         )
-    members = _members(data, where)
+    inside, members = _members(data, where)
     names = scan_pickle(members["data.pkl"], where, LIMITS)
     try:
         with with_parameter_dicts, without_warnings:
@@ -86,7 +86,7 @@ def read(data: bytes, where: str) -> RawContent:
     _check_size(loaded, where)
     items, form = _as_dict(loaded, where)
     metadata = _our_metadata(items.get(METADATA_KEY))
-    return RawContent(items, where, "torch", metadata, form, _quirks(data, names))
+    return RawContent(items, where, "torch", metadata, form, _quirks(inside, names))
 
 
 def write(items: Mapping[str, Any]) -> bytes:
@@ -95,7 +95,7 @@ def write(items: Mapping[str, Any]) -> bytes:
     It holds only what torch 1.6 wrote, because AUTOMATIC1111 refuses more as malicious.
     """
     buffer = io.BytesIO()
-    torch.save({k: v.clone() if isinstance(v, Tensor) else v for k, v in items.items()}, buffer)
+    torch.save(dict(items), buffer)
     with zipfile.ZipFile(buffer) as archive:
         members = {i.filename.partition("/")[2]: archive.read(i) for i in archive.infolist()}
     return _zipped({k: v for k, v in members.items() if _TORCH_1_FILES.fullmatch(k)}).getvalue()
@@ -118,10 +118,8 @@ def _our_metadata(item: object) -> dict[str, str]:
     return {f"{PREFIX}{key}": text for key, text in plain_values(item).items()}
 
 
-def _quirks(data: bytes, names: Collection[str]) -> frozenset[Quirk]:
-    """What other tools may not be able to read."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        inside = [name.partition("/")[2] for name in archive.namelist()]
+def _quirks(inside: Iterable[str], names: Collection[str]) -> frozenset[Quirk]:
+    """What other tools may not be able to read, of a zip with these files and names in its pickle."""
     quirks: set[Quirk] = set()
     if not all(map(_TORCH_1_FILES.fullmatch, inside)) or not A1111_GLOBALS.issuperset(names):
         quirks.add("newer torch")
@@ -130,14 +128,15 @@ def _quirks(data: bytes, names: Collection[str]) -> frozenset[Quirk]:
     return frozenset(quirks)
 
 
-def _members(data: bytes, where: str) -> dict[str, bytes]:
-    """The files in the zip that hold tensors: name inside its folder -> bytes."""
+def _members(data: bytes, where: str) -> tuple[list[str], dict[str, bytes]]:
+    """The names of the files in the zip's folder, and the bytes of those that hold tensors."""
     with torch_zip.open_archive(io.BytesIO(data), len(data), where, LIMITS) as archive:
-        kept = {name: archive.read(name) for name in archive.members if _is_kept(name)}
+        inside = list(archive.members)
+        kept = {name: archive.read(name) for name in inside if _is_kept(name)}
     if len(kept["data.pkl"]) > LIMITS.most_pickle_nbytes:
         _refuse_model(kept["data.pkl"][: LIMITS.most_pickle_nbytes], where)
         raise ConceptError(f"{where} has a pickle too large for an embedding. Is this a model?")
-    return kept
+    return inside, kept
 
 
 def _is_kept(name: str) -> bool:
