@@ -10,9 +10,6 @@ from pseudoword.errors import ConceptError
 from pseudoword.placeholders import check_token
 from pseudoword.text import public
 
-ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g", 4096: "t5xxl"}
-"""Width -> text encoder, for files that do not name it; the names are ComfyUI's."""
-
 
 @dataclass(frozen=True)
 class Concept:

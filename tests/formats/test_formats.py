@@ -13,7 +13,7 @@ from word_files import write_word
 from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats import embedding_file, layouts, native
+from pseudoword.formats import embedding_file, keys, layouts, native
 
 tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
 tokens = tokens.map(lambda token: normalize("NFC", token)).filter(lambda t: t != "__metadata__")
@@ -131,3 +131,9 @@ def test_a_folder_that_nobody_may_look_into_is_told(
     monkeypatch.setattr(Path, "is_file", looked_at)
     with pytest.raises(ConceptError, match=f"{tmp_path} cannot be read: Permission denied"):
         formats.read(tmp_path)
+
+
+def test_each_width_of_a_text_encoder_stands_for_one() -> None:
+    """A file that names no encoder is read by its width."""
+    for known in keys.KNOWN.values():
+        assert keys.WIDTHS[keys.encoder_of_width(known.width)] == known.width

@@ -13,7 +13,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.files import read_errors, read_regular
 from pseudoword.formats import grouping, keys, layouts, pictures, safetensors_file, torch_file
-from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes, kind_of_names
+from pseudoword.formats.file_kinds import describe_bytes, kind_of_names
 from pseudoword.formats.raw_content import PREFIX, RawContent
 from pseudoword.text import listed, visible
 
@@ -185,7 +185,7 @@ def parse(data: bytes, where: str) -> RawContent:
     for container in CONTAINERS:
         if container.matches(data):
             return container.read(data, where)
-    kind = describe_bytes(data[:HEAD_NBYTES])
+    kind = describe_bytes(data)
     if kind is not None:
         raise ConceptError(f"{where} is {kind}.")
     raise ConceptError(

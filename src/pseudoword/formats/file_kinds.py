@@ -19,11 +19,12 @@ MOST_NAMES = 4096
 LONGEST_NAME = 200
 """Only this many characters of a name are examined."""
 
+_JPEG_XL = "a JPEG XL picture, which cannot be read: convert it to PNG, without any change"
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "a JPEG picture, which can hold no {expected}"),
     (b"GIF8", "a GIF picture, which can hold no {expected}"),
-    (b"\xff\x0a", "a JPEG XL picture, which cannot be read: convert it to PNG, without any change"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture, which cannot be read: convert it to PNG"),
+    (b"\xff\x0a", _JPEG_XL),
+    (b"\0\0\0\x0cJXL ", _JPEG_XL),
     (b"%PDF", "a PDF document"),
     (b"%!PS", "a PostScript document"),
     (b"GGUF", "a GGUF model, which cannot be read"),
@@ -44,15 +45,16 @@ _POINTER = re.compile(r"version https?://(git-lfs\.github\.com|hawser\.github\.c
 _ANNEX = re.compile(r"\S*(/annex/objects/|\.git/annex)")
 
 
-def describe_bytes(head: bytes, expected: str = "embedding") -> str | None:
+def describe_bytes(data: bytes, expected: str = "embedding") -> str | None:
     """What a file is by its first bytes, and what to do; None if that is unknown.
 
     The text continues a sentence "… is".
 
     Args:
-        head: the first `HEAD_NBYTES` of the file.
+        data: the file, or its first `HEAD_NBYTES`.
         expected: what the file should be.
     """
+    head = data[:HEAD_NBYTES]
     if head and not head.strip(b"\0"):
         return "nothing but zero bytes, an unfinished download: download it again"
     text = _text(head)
@@ -66,7 +68,6 @@ def describe_bytes(head: bytes, expected: str = "embedding") -> str | None:
 
 def _text(head: bytes) -> str | None:
     """`head` as text, without a byte order mark and leading spaces; None if it is no text."""
-    head = head[:HEAD_NBYTES]
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
     else:

@@ -7,8 +7,6 @@ OneTrainer's output embeddings go into the encoder's output, not its input: keys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from pseudoword.concept import ENCODER_OF_WIDTH
-
 Rows = TypeVar("Rows")
 
 
@@ -74,11 +72,14 @@ XTI_LAYERS = (
 )
 """XTI's names for the cross-attention layers of Stable Diffusion 1's U-Net, in order."""
 
-_ENCODER_OF_WIDTH = ENCODER_OF_WIDTH | {
+_ENCODER_OF_WIDTH = {
     WIDTHS[key]: key
-    for key in ("pile_t5xl", "gemma2_2b", "qwen3_4b", "qwen25_7b", "gemma3_12b", "mistral3_24b")
+    for key in (
+        *("clip_l", "clip_h", "clip_g", "t5xxl", "pile_t5xl"),
+        *("gemma2_2b", "qwen3_4b", "qwen25_7b", "gemma3_12b", "mistral3_24b"),
+    )
 }
-"""Width -> the encoder that is meant where a file names none; several have 1024, 2048 or more."""
+"""Width -> the encoder that is meant where a file names none. Each width of `KNOWN` has one."""
 
 MODEL_FAMILIES: Mapping[str, ModelFamily] = {
     "sd": ModelFamily("SD 1.x or SD 2.x", [("clip_l",), ("clip_h",)], loads_words=True),
@@ -185,7 +186,7 @@ def encoders_of_widths(widths: Sequence[int]) -> tuple[str, ...] | None:
 
 def is_known_width(width: int) -> bool:
     """Whether there is a text encoder of this width."""
-    return width in _ENCODER_OF_WIDTH or width in WIDTHS.values()
+    return width in _ENCODER_OF_WIDTH
 
 
 def encoder_order(encoder: str) -> tuple[int, int, str]:

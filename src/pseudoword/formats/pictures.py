@@ -180,14 +180,12 @@ def _text(kind: bytes, text: bytes) -> bytes | None:
 
 
 def _decoded(text: bytes, where: str) -> dict[str, Any]:
-    if len(text) > 2 * LARGEST_JSON_NBYTES:
+    if len(text) > 4 * (LARGEST_JSON_NBYTES // 3 + 1):
         raise ConceptError(f"{where}: the text in the picture is too large for an embedding")
     try:
         plain = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ConceptError(f"{where}: the embedding in the picture is damaged: {error}") from error
-    if len(plain) > LARGEST_JSON_NBYTES:
-        raise ConceptError(f"{where}: the text in the picture is too large for an embedding")
     return _parsed(plain, where)
 
 

@@ -1,7 +1,6 @@
 """The tensors and texts of a file before its layout is known, and checks that all readers share."""
 
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -102,7 +101,8 @@ def as_rows(tensor: Tensor, where: str, name: str) -> Tensor:
     Raises:
         ConceptError: it is no embedding, or float32 cannot hold its values exactly.
     """
-    what = f"{where} holds no embedding: {brief(name, 80)} is {_shape_and_dtype(tensor)}"
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    what = f"{where} holds no embedding: {brief(name, 80)} is {list(tensor.shape)} of {dtype}"
     if not tensor.is_floating_point() or tensor.layout is not torch.strided:
         raise ConceptError(f"{what}, not rows of floating point numbers")
     if tensor.ndim == 3 and 0 not in tensor.shape:
@@ -111,7 +111,7 @@ def as_rows(tensor: Tensor, where: str, name: str) -> Tensor:
         )
     if tensor.ndim not in (1, 2) or 0 in tensor.shape:
         raise ConceptError(f"{what}, expected [n, width] or [width]")
-    if math.prod(tensor.shape) > MOST_NUMBERS:
+    if tensor.numel() > MOST_NUMBERS:
         raise ConceptError(f"{what}, too large for an embedding. This looks like a model.")
     try:
         given = tensor.detach().reshape(-1, tensor.shape[-1])
@@ -183,7 +183,3 @@ def parameter_tensors(holder: object) -> dict[str, Tensor]:
         return {}
     first = itertools.islice(items.items(), MOST_CONCEPTS)
     return {str(name): item for name, item in first if isinstance(item, Tensor)}
-
-
-def _shape_and_dtype(tensor: Tensor) -> str:
-    return f"{list(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
