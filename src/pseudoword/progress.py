@@ -1,10 +1,14 @@
 """Progress of long work. Commands show it; the functions of `api` are silent by default."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from pseudoword.text import visible
+
+Note = Callable[[str], None]
+"""What is called with a sentence that the user should know: `Progress.note`, for example."""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ and not the sentence (Gal et al. 2022, arXiv 2208.01618).
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pseudoword.config.captions import FILEWORDS, CaptionSettings, template_file
@@ -17,6 +17,7 @@ from pseudoword.data.caption_lists import listed_caption, lists_without_effect
 from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import read_regular
 from pseudoword.placeholders import undelimited
+from pseudoword.progress import Note
 from pseudoword.text import brief, decode_text, listed
 
 LARGEST_NBYTES = 1_000_000
@@ -192,7 +193,7 @@ def note_unused(
     pictures: Sequence[Path],
     templates: Sequence[str],
     settings: CaptionSettings,
-    note: Callable[[str], None],
+    note: Note,
 ) -> None:
     """Report captions that are not used, or not as in other trainers."""
     for file in lists_without_effect(pictures):
@@ -236,9 +237,7 @@ def has_caption(picture: Path) -> bool:
     return bool(picture_files.caption_files(picture)) or listed_caption(picture) is not None
 
 
-def note_file_names(
-    pictures: Sequence[Path], templates: Sequence[str], note: Callable[[str], None]
-) -> None:
+def note_file_names(pictures: Sequence[Path], templates: Sequence[str], note: Note) -> None:
     """Report that names of files are used as captions, or nothing is."""
     if not any("[filewords]" in template for template in templates):
         return

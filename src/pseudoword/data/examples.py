@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pseudoword.data.images import OpenedPicture
 from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import open_regular, read_errors
 from pseudoword.models.picture_size import picture_size
+from pseudoword.progress import Note
 
 MAX_VIEWS_PX = 200_000_000
 """Pixels of all views of one picture together. They are in memory at the same time, with 12 bytes
@@ -127,7 +128,7 @@ def read(
     sizes: CropSizes,
     *,
     seed: int = 0,
-    note: Callable[[str], None] = lambda _text: None,
+    note: Note = lambda _text: None,
 ) -> Iterator[Example]:
     """Read pictures one by one.
 
@@ -191,7 +192,7 @@ def _note_masks(
     used: int,
     masked: int,
     mask_files: Mapping[Path, Sequence[Path]],
-    note: Callable[[str], None],
+    note: Note,
 ) -> None:
     """Report masks that are not used, and pictures without a mask."""
     if settings.mask != "file":

@@ -3,7 +3,7 @@
 These are warnings only: every picture is still used.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pseudoword.data.examples import Example
+from pseudoword.progress import Note
 from pseudoword.text import counted
 
 MAX_ENLARGEMENT = 1.1
@@ -60,7 +61,7 @@ drawings of one thing with the same crop 20. The same photographs with a waterma
 opacity have 13 to 39, depending on its place."""
 
 
-def note_problems(examples: Iterable[Example], note: Callable[[str], None]) -> Iterator[Example]:
+def note_problems(examples: Iterable[Example], note: Note) -> Iterator[Example]:
     """Pass the examples on, and report their problems to `note`: those of the first few in full."""
     find, with_problem = ProblemFinder(), 0
     for example in examples:

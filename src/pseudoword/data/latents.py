@@ -6,7 +6,7 @@ one is encoded again.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from pseudoword.files import (
     write_whole,
 )
 from pseudoword.models.family import Family, MicroConditioning, Moments
+from pseudoword.progress import Note
 from pseudoword.text import reason
 
 LARGEST_NBYTES = 2**30
@@ -57,7 +58,7 @@ def encode(
     family: Family,
     examples: Iterable[Example],
     unmasked: float = 0.0,
-    note: Callable[[str], None] | None = None,
+    note: Note | None = None,
 ) -> Iterator[EncodedPicture]:
     """Encode all views of each picture, or read them from the cache, one picture at a time.
 
@@ -65,7 +66,7 @@ def encode(
         family: the model with the VAE.
         examples: the pictures.
         unmasked: the loss weight of parts that their masks leave out.
-        note: told once if the cache cannot be written.
+        note: told at the end if the cache could not be written.
 
     Raises:
         BaseModelError: the VAE's output is not finite.
@@ -74,16 +75,13 @@ def encode(
     remove_abandoned(_cache())
     unwritten: list[StorageError] = []
     for example in examples:
-        told = bool(unwritten)
-        picture = _encode(family, example, vae, unmasked, unwritten)
-        if unwritten and note and not told:
-            error = unwritten[0]
-            why = getattr(error.__cause__, "strerror", None) or reason(error)
-            note(
-                f"nothing can be kept in {_cache()} ({why}), so the next run encodes these "
-                "pictures again. The environment variable PSEUDOWORD_CACHE names another folder."
-            )
-        yield picture
+        yield _encode(family, example, vae, unmasked, unwritten)
+    if unwritten and note:
+        why = getattr(unwritten[0].__cause__, "strerror", None) or reason(unwritten[0])
+        note(
+            f"nothing can be kept in {_cache()} ({why}), so the next run encodes these pictures "
+            "again. The environment variable PSEUDOWORD_CACHE names another folder."
+        )
 
 
 def _encode(

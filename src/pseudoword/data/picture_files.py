@@ -4,13 +4,14 @@ Every file of a folder that is not used is reported.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pseudoword import lookup
 from pseudoword.config.pictures import REPEATS, SUFFIXES, SYSTEM_FOLDERS, is_hidden_picture
 from pseudoword.errors import PictureError
 from pseudoword.files import in_order, read_errors
+from pseudoword.progress import Note
 from pseudoword.text import listed
 
 CAPTION_SUFFIXES = (".txt", ".caption")
@@ -41,8 +42,6 @@ SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 
 MAX_LISTED = 5
 """A message lists at most this many file names."""
-
-Note = Callable[[str], None]
 
 
 def find(pictures: Sequence[Path], note: Note = lambda _text: None) -> list[Path]:

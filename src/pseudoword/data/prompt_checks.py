@@ -1,7 +1,7 @@
 """Checks of prompts and captions: what of them is not read, or not as it may be meant."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,9 +14,8 @@ from pseudoword.models.reading.chunks import count_chunks
 from pseudoword.models.reading.prompt_reader import PromptReader
 from pseudoword.models.reading.prompts import PromptReading
 from pseudoword.placeholders import delimited, replace_placeholders, split, undelimited
+from pseudoword.progress import Note
 from pseudoword.prompt_weights import parse, plain
-
-Note = Callable[[str], None]
 
 MAX_SHOWN_CHARS = 60
 """Characters of a text that a note shows."""

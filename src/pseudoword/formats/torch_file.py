@@ -119,7 +119,7 @@ def _our_metadata(item: object) -> dict[str, str]:
 
 
 def _quirks(inside: Iterable[str], names: Collection[str]) -> frozenset[Quirk]:
-    """What other tools may not be able to read, of these files in the zip and names in the pickle."""
+    """What other tools may not be able to read, of these files and names in the pickle."""
     quirks: set[Quirk] = set()
     if not all(map(_TORCH_1_FILES.fullmatch, inside)) or not A1111_GLOBALS.issuperset(names):
         quirks.add("newer torch")

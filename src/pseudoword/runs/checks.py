@@ -3,7 +3,7 @@
 What can be checked from the settings alone is checked in `config`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,12 +20,10 @@ from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible, check_vector_count, remarks
 from pseudoword.models.family import Family
 from pseudoword.placeholders import pack_placeholder
+from pseudoword.progress import Note
 from pseudoword.runs import previews
 from pseudoword.text import brief, command
 from pseudoword.training import early_stopping, initialisation, memory, optimisers
-
-Note = Callable[[str], None]
-"""Shows the user a sentence."""
 
 
 def before_loading(
