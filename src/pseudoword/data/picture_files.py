@@ -135,7 +135,7 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
     pictures = [
         p
         for p in files
-        if p.suffix.lower() in SUFFIXES and not _ends_with_any(p.stem, COMPANION_ENDINGS)
+        if p.suffix.lower() in SUFFIXES and not _without_ending(p.stem, COMPANION_ENDINGS)
     ]
     _note_other_files(folder, files, pictures, note)
     if hidden:
@@ -203,21 +203,18 @@ def _without_companions(files: Sequence[Path]) -> list[Path]:
 def _owners(path: Path) -> list[Path]:
     """The pictures, without suffixes, that `path` belongs to by its name."""
     stem = _without_suffix(path)
-    if not _ends_with_any(stem.name, [CONDITIONING_ENDING]):
-        return _mask_owners(path)
-    return [stem.with_name(stem.name[: -len(CONDITIONING_ENDING)]), *_mask_owners(path)]
+    conditioned = _without_ending(stem.name, [CONDITIONING_ENDING])
+    return [*map(stem.with_name, conditioned), *_mask_owners(path)]
 
 
 def _mask_owners(path: Path) -> list[Path]:
     """The pictures, without suffixes, whose mask `path` is by its name."""
     stem = _without_suffix(path)
-    names = [stem.name]
-    names += [stem.name[: -len(end)] for end in MASK_ENDINGS if _ends_with_any(stem.name, [end])]
-    if _ends_with_any(stem.name, [".mask"]):
-        names.append(stem.name[: -len(".mask")] + ".src")
-    owners = [stem.with_name(name) for name in names[1:]]
+    names = _without_ending(stem.name, MASK_ENDINGS)
+    names += [f"{name}.src" for name in _without_ending(stem.name, [".mask"])]
+    owners = [*map(stem.with_name, names)]
     if stem.parent.name.lower() in MASK_FOLDERS:
-        owners += [stem.parent.parent / name for name in names]
+        owners += [stem.parent.parent / name for name in (stem.name, *names)]
     return owners
 
 
@@ -248,5 +245,6 @@ def _without_suffix(path: Path) -> Path:
     return path.parent.resolve() / path.stem
 
 
-def _ends_with_any(stem: str, endings: Iterable[str]) -> bool:
-    return any(stem.lower().endswith(ending) and len(stem) > len(ending) for ending in endings)
+def _without_ending(stem: str, endings: Iterable[str]) -> list[str]:
+    """What is before each of these endings that `stem` has, in small letters or not."""
+    return [stem[: -len(end)] for end in endings if stem[1:].lower().endswith(end)]

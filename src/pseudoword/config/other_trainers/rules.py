@@ -203,12 +203,11 @@ _RULES: dict[str, Rule] = {
         "hf_variant": taken_as("variant"),
         "vae_model": told_of("vae"),
         "vae": lambda leaf: INSTEAD["vae"] if isinstance(leaf.value, str) else None,
-        "embedding.placeholder trigger trigger_word": taken_as("token"),
+        "embedding.placeholder embedding_name trigger trigger_word": taken_as("token"),
         "embedding.model_name initial_phrase initial_embedding_text initial_embedding_file "
         "init_words": taken_as("init"),
         "token_count embedding.tokens": taken_as("vectors"),
         "additional_embeddings": _also,
-        "embedding_name": taken_as("token"),
         "model_name": lambda _: "--base takes the file of the model",
         "output_name name enabled": nothing,
         "base_output_dir training_folder": taken_as("out"),
@@ -244,9 +243,7 @@ _RULES: dict[str, Rule] = {
             if leaf.value and leaf.beside.get("masked_training")
             else None
         ),
-        "balancing": told_of("balancing", 1),
-        "num_repeats": told_of("num_repeats", 1),
-        "loss_weight": told_of("loss_weight", 1),
+        "balancing num_repeats loss_weight": told_of("num_repeats", 1),
         "is_reg": told_of("reg_data_dir"),
         "validation_concept": told_of("validation_split"),
         "concepts.type": lambda leaf: (
@@ -284,7 +281,6 @@ _RULES: dict[str, Rule] = {
         "random_saturation_max_strength": nothing,
         "enable_wildcard": switch("caption_lines", "random"),
         # optimisation
-        "optimizer": taken_as("optimiser"),
         "optimizer.beta1": _betas,
         "optimizer.eps optimizer.epsilon": _option("eps"),
         "optimizer.weight_decay": _option("weight_decay"),
@@ -303,10 +299,9 @@ _RULES: dict[str, Rule] = {
         ),
         "learning_rate_warmup_steps": _warmup,
         "lr_warmup": _percent,
-        "epoch": told_of("epochs"),
+        "epoch stop_training_after": told_of("epochs"),
         "learning_rate_cycles": told_of("learning_rate_cycles", 1),
         "learning_rate_scaler loss_scaler": told_of("scale_lr", "NONE"),
-        "stop_training_after": told_of("epochs"),
         "learn_rate": taken_as("lr"),
         "gradient_step gradient_accumulation": taken_as("accumulate"),
         "clip_grad_norm": taken_as("clip_norm"),
@@ -362,7 +357,7 @@ _RULES: dict[str, Rule] = {
         "model_list noise_offset_type num_cpu_threads_per_process num_machines num_processes "
         "datetime model_hash num_of_dataset_images initial_step log_directory clip_grad_mode "
         "save_image_with_stored_embedding type job version __version config_version uuid device "
-        "meta network adapter lora lora_alpha log_dir training_method model_type dataset_class "
+        "meta network adapter lora log_dir training_method model_type dataset_class "
         "keep_in_memory text_encoder_2 text_encoder_3 text_encoder_4 "
         "unconditional_transformer effnet_encoder decoder decoder_text_encoder decoder_vqgan "
         "quantization cloud secrets optimizer_defaults scheduler_params workspace_dir cache_dir "

@@ -9,7 +9,7 @@ instead.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel
 
@@ -72,12 +72,11 @@ def translated(values: Object, kind: type[BaseModel]) -> str | None:
             several += [one for one in each(value) if one not in several]
     if not given or len(given) + len(instead) < 2:  # one may be chance
         return None
-    many = {name for name in given if "tuple" in str(kind.model_fields[name].annotation)}
+    many = {name for name in given if get_origin(kind.model_fields[name].annotation) is tuple}
     for name in [*given]:
         default = kind.model_fields[name].default
-        usual = [default, str(default)]
         chosen = [
-            v for v in given[name] if v is not False and v not in usual and str(v) not in usual
+            v for v in given[name] if v is not False and v != default and str(v) != str(default)
         ]
         if name not in many and chosen:
             for other in (v for v in given[name] if v is not chosen[0]):
