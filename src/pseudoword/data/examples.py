@@ -70,9 +70,9 @@ class Example:
     """the picture's own caption"""
     views: tuple[View, ...]
     """all of one shape"""
-    transparent: bool = False
+    transparent: bool
     """whether parts of the picture are transparent"""
-    mask_white: int = 255
+    mask_white: int
     """the brightest level of its mask file, of 255"""
 
     @property

@@ -66,11 +66,11 @@ class OpenedPicture:
     """mode L, of the same size; None if the picture is opaque"""
     size: tuple[int, int]
     """(width, height) of the upright picture in the file"""
-    has_more_frames: bool = False
+    has_more_frames: bool
     """whether the file holds more pictures or frames"""
-    reduced: int = 1
+    reduced: int
     """the file's side divided by the picture's side"""
-    recoloured: bool = False
+    recoloured: bool
     """whether its colours were not those of sRGB"""
 
 

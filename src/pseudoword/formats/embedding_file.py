@@ -200,7 +200,8 @@ def _read_one(path: Path) -> EmbeddingFile:
 
 def _recognised(data: bytes, path: Path) -> EmbeddingFile:
     raw = parse(data, str(path))
-    return EmbeddingFile(path, raw, layouts.identify(raw), tuple(layouts.read_concepts(raw)))
+    layout = layouts.identify(raw)
+    return EmbeddingFile(path, raw, layout, tuple(layouts.LAYOUTS[layout].read(raw)))
 
 
 def _checked(file: EmbeddingFile) -> EmbeddingFile:

@@ -27,6 +27,9 @@ from pseudoword.formats.raw_content import (
 )
 from pseudoword.text import brief
 
+ENCODERS = f"{PREFIX}encoders"
+"""The key of the text encoders whose rows our own file holds, separated by commas."""
+
 ALL_ENCODERS = f"{PREFIX}all_encoders"
 """The key of the text encoders of a concept that is written into two files, separated by commas."""
 
@@ -132,7 +135,7 @@ def _a1111_provenance(raw: RawContent) -> dict[str, str]:
 def read_native(raw: RawContent) -> list[Concept]:
     """Our own file: one tensor under the token, or a tensor per text encoder."""
     tensors = raw.tensors
-    order = raw.metadata[f"{PREFIX}encoders"].split(",")
+    order = raw.metadata[ENCODERS].split(",")
     if len(tensors) == 1:
         ((key, tensor),) = tensors.items()
         token = None if key in _NO_TOKEN else key
@@ -240,10 +243,12 @@ def _with_metadata(
     token: str | None = None,
 ) -> Concept:
     """A concept with what the metadata says about it: ours, ModelSpec's or ai-toolkit's."""
-    ours = {k.removeprefix(PREFIX): v for k, v in raw.metadata.items() if k.startswith(PREFIX)}
-    for key in ("encoders", ALL_ENCODERS.removeprefix(PREFIX)):
-        ours.pop(key, None)
-    layers = ours.pop(LAYERED_ROWS.removeprefix(PREFIX), None)
+    ours = {
+        key.removeprefix(PREFIX): value
+        for key, value in raw.metadata.items()
+        if key.startswith(PREFIX) and key not in (ENCODERS, ALL_ENCODERS, LAYERED_ROWS)
+    }
+    layers = raw.metadata.get(LAYERED_ROWS)
     if layers is not None:
         vectors = {**vectors, **layered_rows.from_text(layers, vectors, raw.where)}
     theirs = raw.metadata.get("modelspec.trigger_phrase") or _ai_toolkit_name(raw)
@@ -284,7 +289,7 @@ def _is_onetrainer(raw: RawContent) -> bool:
 
 
 LAYOUTS: dict[str, Layout] = {
-    "native": Layout(lambda raw: f"{PREFIX}encoders" in raw.metadata, read_native),
+    "native": Layout(lambda raw: ENCODERS in raw.metadata, read_native),
     "bundle": Layout(lambda raw: bool(_names_in_lora(raw)), read_bundle),
     "paper": Layout(
         lambda raw: isinstance(raw.items.get("string_to_param"), torch.nn.ParameterDict),

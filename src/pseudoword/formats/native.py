@@ -8,7 +8,7 @@ too many.
 
 from pseudoword.concept import Concept
 from pseudoword.formats import keys, layered_rows, safetensors_file
-from pseudoword.formats.layouts import ALL_ENCODERS, LAYERED_ROWS
+from pseudoword.formats.layouts import ALL_ENCODERS, ENCODERS, LAYERED_ROWS
 from pseudoword.formats.raw_content import PREFIX
 
 LONGEST_LAYERS = safetensors_file.LARGEST_HEADER_NBYTES - (1 << 20)
@@ -24,7 +24,7 @@ def dump(concept: Concept) -> bytes:
     first, *others = tensors
     if not others and (first.startswith("clip_") or first not in keys.KNOWN):
         tensors = {concept.token: tensors[first]}
-    metadata = {"format": "pt", f"{PREFIX}encoders": ",".join([first, *others])}
+    metadata = {"format": "pt", ENCODERS: ",".join([first, *others])}
     if layers:
         metadata[LAYERED_ROWS] = layers
     return safetensors_file.write(tensors, metadata | metadata_of(concept))
@@ -32,7 +32,7 @@ def dump(concept: Concept) -> bytes:
 
 def dump_part(concept: Concept, encoder: str) -> bytes:
     """The bytes of a file with one of the tensors, under the token, as diffusers has it."""
-    metadata = {"format": "pt", f"{PREFIX}encoders": encoder} | metadata_of(concept)
+    metadata = {"format": "pt", ENCODERS: encoder} | metadata_of(concept)
     if len(concept.vectors) > 1:
         metadata[ALL_ENCODERS] = ",".join(concept.vectors)
     return safetensors_file.write({concept.token: concept.vectors[encoder]}, metadata)

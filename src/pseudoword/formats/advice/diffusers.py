@@ -22,8 +22,7 @@ def advise(file: EmbeddingFile, concept: Concept, vocabulary: Collection[str]) -
     encoders = keys.diffusers_suffixes(concept.vectors, concept.family)
     if encoders is None:
         return "has no loader for words of these text encoders"
-    count = max(len(rows) for rows in concept.vectors.values())
-    name, reason = names.for_diffusers(concept.token, count, file.path.stem, vocabulary)
+    name, reason = names.for_diffusers(concept.token, concept.length, file.path.stem, vocabulary)
     if "ParameterDict" in file.raw.quirks:
         return f'cannot read a ParameterDict; convert it first, with --token "{name}"'
     if file.container == "torch" and file.path.suffix == ".safetensors":
@@ -42,8 +41,7 @@ def from_hub(concept: Concept, repository: str) -> str | None:
     encoders = keys.diffusers_suffixes(concept.vectors, concept.family)
     if encoders is None:
         return None
-    count = max(len(rows) for rows in concept.vectors.values())
-    name, _ = names.for_diffusers(concept.token, count, repository.rpartition("/")[2])
+    name, _ = names.for_diffusers(concept.token, concept.length, repository.rpartition("/")[2])
     lines = []
     for suffix in encoders.values():
         options = []
