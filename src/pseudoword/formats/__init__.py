@@ -6,10 +6,10 @@ other tools do with a file is in `advice`. Imports the ground floor only, and ne
 """
 
 from pseudoword.formats.embedding_file import (
+    BEFORE_TOKEN,
     CONCEPT_FILE,
     CONTAINERS,
     FOLDER_FILES,
-    HOW,
     LEARNED_WITH,
     EmbeddingFile,
     file_of_word,
@@ -25,10 +25,10 @@ from pseudoword.formats.embedding_file import (
 from pseudoword.formats.writers import WRITERS, FileParts, encode, part_files
 
 __all__ = [
+    "BEFORE_TOKEN",
     "CONCEPT_FILE",
     "CONTAINERS",
     "FOLDER_FILES",
-    "HOW",
     "LEARNED_WITH",
     "WRITERS",
     "EmbeddingFile",

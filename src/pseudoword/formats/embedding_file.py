@@ -28,8 +28,7 @@ FOLDER_FILES = (CONCEPT_FILE, "learned_embeds.safetensors", "learned_embeds.bin"
 LEARNED_WITH = "learned_with"
 """What a word of a run of several says of the others: their tokens."""
 
-
-HOW = "--token "
+BEFORE_TOKEN = "--token "
 """What is written before its token to choose one of several words."""
 
 
@@ -72,18 +71,18 @@ class EmbeddingFile:
         return self.container in ("chunk", "pixels")
 
 
-def read(path: Path, token: str | None = None, how: str = HOW) -> Concept:
+def read(path: Path, token: str | None = None, before_token: str = BEFORE_TOKEN) -> Concept:
     """Read one concept from a file, or from a run's folder.
 
     Args:
         path: the file, or a folder that holds `concept.safetensors` or `learned_embeds…`.
         token: the name to give it; if there are several concepts, the one to read.
-        how: as for `select_concept`.
+        before_token: as for `select_concept`.
 
     Raises:
         ConceptError: there is no such file, or it holds no concept, or several.
     """
-    return select_concept(read_files(path), token, how)
+    return select_concept(read_files(path), token, before_token)
 
 
 def read_all(path: Path) -> tuple[Concept, ...]:
@@ -143,10 +142,12 @@ def read_bytes(data: bytes, path: Path) -> EmbeddingFile:
     return _checked(_recognised(data, path))
 
 
-def select_concept(files: Sequence[EmbeddingFile], token: str | None, how: str = HOW) -> Concept:
+def select_concept(
+    files: Sequence[EmbeddingFile], token: str | None, before_token: str = BEFORE_TOKEN
+) -> Concept:
     """The only concept of what `read_files` has read, named `token`; of several, that of `token`.
 
-    `how` is what the user writes before the token to choose one.
+    `before_token` is what the user writes before the token to choose one.
 
     Raises:
         ConceptError: there are several, and none has that token.
@@ -162,7 +163,7 @@ def select_concept(files: Sequence[EmbeddingFile], token: str | None, how: str =
     tokens = ", ".join(c.token for c in concepts[:8]) + (" …" if len(concepts) > 8 else "")
     raise ConceptError(
         f"{path} holds {len(concepts)} words, not one concept: {tokens}. "
-        f'Say which one, for example with {how}"{concepts[0].token}".'
+        f'Say which one, for example with {before_token}"{concepts[0].token}".'
     )
 
 

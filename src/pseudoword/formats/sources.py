@@ -80,8 +80,8 @@ def read_one(source: ConceptSource, token: str | None = None, flag: str = "") ->
     if isinstance(source, Concept):
         return source if token is None else formats.with_token(source, token)
     file, own_token = lookup.split_token(source, flag)
-    how = f"{lookup.argument_text(flag, file)}=" if flag else formats.HOW
-    return formats.read(locate(file, flag), own_token if token is None else token, how)
+    before_token = f"{lookup.argument_text(flag, file)}=" if flag else formats.BEFORE_TOKEN
+    return formats.read(locate(file, flag), own_token if token is None else token, before_token)
 
 
 def locate(name: str | Path, flag: str = "") -> Path:
