@@ -202,10 +202,10 @@ def read_placeholders(raw: RawContent) -> list[Concept]:
     tensors = grouping.embedding_tensors(raw)
     if not tensors or len(tensors) > MOST_CONCEPTS or any(map(is_network_weight, tensors)):
         raise raw.refusal()
+    grouping.check_not_a_prompt(raw)
     if len(tensors) == 1:
         ((key, tensor),) = tensors.items()
         token = None if key in _NO_TOKEN else key
-        grouping.check_not_a_prompt(raw)
         return [_with_metadata(raw, {_encoder_of(tensor): tensor}, token=token)]
     widths = sorted({grouping.width(tensor) for tensor in tensors.values()})
     if len(widths) > 1 and not all(map(keys.is_known_width, widths)):
@@ -213,7 +213,6 @@ def read_placeholders(raw: RawContent) -> list[Concept]:
             f"its tensors are {', '.join(map(str, widths[:4]))} wide, like the weights of a LoRA "
             f"or a model, and unlike the rows of text encoders; {raw.summary()}"
         )
-    grouping.check_not_a_prompt(raw)
     return [make_concept(raw, key, {_encoder_of(t): t}) for key, t in tensors.items()]
 
 

@@ -58,17 +58,15 @@ def _has_plain_keys(concept: Concept) -> bool:
 
 
 def _sd_only(concept: Concept) -> str | None:
-    if not set(concept.vectors) <= {"clip_l", "clip_h"}:
-        return f"holds Stable Diffusion 1 and 2 words; this one has {', '.join(concept.vectors)}"
-    if len(concept.vectors) > 1:
-        return f"holds rows of one text encoder; the word has {', '.join(concept.vectors)}"
-    return None
+    if set(concept.vectors) in ({"clip_l"}, {"clip_h"}):
+        return None
+    return f"holds Stable Diffusion 1 and 2 words; this one has {', '.join(concept.vectors)}"
 
 
 def _sdxl_only(concept: Concept) -> str | None:
-    if set(concept.vectors) != {"clip_l", "clip_g"}:
-        return f"holds clip_l and clip_g; the word has {', '.join(concept.vectors)}"
-    return None
+    if set(concept.vectors) == {"clip_l", "clip_g"}:
+        return None
+    return f"holds clip_l and clip_g; the word has {', '.join(concept.vectors)}"
 
 
 def _diffusers_refuses(concept: Concept) -> str | None:
