@@ -7,7 +7,7 @@ and not the sentence (Gal et al. 2022, arXiv 2208.01618).
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pseudoword.config.captions import FILEWORDS, CaptionSettings, template_file
@@ -110,6 +110,11 @@ def _from_file(path: Path) -> tuple[str, ...]:
     return kept
 
 
+def use_captions(templates: Iterable[str]) -> bool:
+    """Whether the pictures' captions are in any of the prompts."""
+    return any("[filewords]" in template for template in templates)
+
+
 def instead_of_theirs(text: str) -> str:
     """What to write in a sentence of another trainer; nothing if it has no word of theirs."""
     theirs = next((one for one in ELSEWHERE if one in text), None)
@@ -118,7 +123,7 @@ def instead_of_theirs(text: str) -> str:
 
 def without_effect(settings: CaptionSettings, templates: Sequence[str]) -> list[str]:
     """A sentence for each caption setting that has no effect with these templates."""
-    if any("[filewords]" in template for template in templates):
+    if use_captions(templates):
         return []
     return [
         f"{flag(name)} has no effect with --template {brief(settings.template)}: none of its "
@@ -202,7 +207,7 @@ def note_unused(
             "image or image_path of each, and its text, caption or prompt"
         )
     count = sum(map(has_caption, pictures))
-    if count and not any("[filewords]" in template for template in templates):
+    if count and not use_captions(templates):
         note(
             f"these templates do not use the pictures' captions ({count} of "
             f"{len(pictures)} have one); --template captioned does"
@@ -239,7 +244,7 @@ def has_caption(picture: Path) -> bool:
 
 def note_file_names(pictures: Sequence[Path], templates: Sequence[str], note: Note) -> None:
     """Report that names of files are used as captions, or nothing is."""
-    if not any("[filewords]" in template for template in templates):
+    if not use_captions(templates):
         return
     without = [filewords(picture) for picture in pictures if not has_caption(picture)]
     named = [words for words in without if words]

@@ -3,9 +3,7 @@
 import math
 
 from PIL import Image
-
-ORIENTATION = 0x0112
-"""The tag of the orientation, in EXIF and in TIFF."""
+from PIL.ExifTags import Base
 
 BYTES_PER_PX = {"WEBP": 16.0, "AVIF": 10.0, "HEIF": 7.0}
 """What a format's library needs, as measured with Pillow 12 and 13. Other formats need no more than
@@ -16,9 +14,6 @@ PROGRESSIVE_BYTES_PER_PX = 6.0
 
 MAX_SCANNED_PX = 1_000_000_000
 """Limit for pixels times scans of a progressive JPEG: each scan goes over all pixels again."""
-
-TIFF_TILES = (0x0142, 0x0143)
-"""The tags of a TIFF with the width and the height of its tiles."""
 
 JPEG_FRAMES = {bytes([kind]) for kind in range(0xC0, 0xD0) if kind not in (0xC4, 0xC8, 0xCC)}
 JPEG_PROGRESSIVE = {b"\xc2", b"\xc6", b"\xca", b"\xce"}
@@ -43,8 +38,8 @@ def decoding_nbytes(opened: Image.Image, file_pixels: int, factor: int, data: by
         nbytes += PROGRESSIVE_BYTES_PER_PX * file_pixels
     if opened.format == "TIFF":
         tags = getattr(opened, "tag_v2", {})
-        nbytes += 4.0 * pixels if tags.get(ORIENTATION, 1) != 1 else 0.0
-        nbytes += 4.0 * math.prod(int(tags.get(tag, 1)) for tag in TIFF_TILES)
+        nbytes += 4.0 * pixels if tags.get(Base.Orientation, 1) != 1 else 0.0
+        nbytes += 4.0 * int(tags.get(Base.TileWidth, 1)) * int(tags.get(Base.TileLength, 1))
     return nbytes + 4.0 * pixels / factor**2
 
 

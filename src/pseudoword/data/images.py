@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from pseudoword.data.colour_profiles import to_srgb
-from pseudoword.data.decoding_memory import ORIENTATION, decoding_nbytes
+from pseudoword.data.decoding_memory import decoding_nbytes
 from pseudoword.errors import PictureError
 from pseudoword.files import read_regular
 from pseudoword.process_wide import without_warnings
@@ -182,7 +183,7 @@ def _decode(
     recoloured = to_srgb(picture, opened.info.get("icc_profile"))
     orientation = 1
     with suppress(Exception):  # a broken EXIF block: leave the picture as it is
-        orientation = opened.getexif().get(ORIENTATION, 1)
+        orientation = opened.getexif().get(Base.Orientation, 1)
     if orientation in UNDO_ORIENTATION:
         undo = UNDO_ORIENTATION[orientation]
         picture, alpha = picture.transpose(undo), alpha and alpha.transpose(undo)

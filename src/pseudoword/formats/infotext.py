@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from PIL import Image as PillowImage
+from PIL.ExifTags import IFD, Base
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -34,9 +35,6 @@ _NEGATIVE = "Negative prompt:"
 
 LONGEST = 100_000
 """Characters that are read."""
-
-_EXIF, _USER_COMMENT = 0x8769, 0x9286
-"""The EXIF tags of the text in a JPEG or WebP."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def read_infotext(data: bytes, name: str) -> Infotext:
         with PillowImage.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as opened:
             text = opened.info.get(KEYWORD)
             if text is None:
-                comment = opened.getexif().get_ifd(_EXIF).get(_USER_COMMENT, b"")
+                comment = opened.getexif().get_ifd(IFD.Exif).get(Base.UserComment, b"")
                 text = _of_exif(comment) if isinstance(comment, bytes) else comment
     except Exception as error:  # each decoder has its own errors
         raise PictureError(f"{name} is no readable PNG, JPEG or WebP picture.") from error

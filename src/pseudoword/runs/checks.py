@@ -96,10 +96,9 @@ def word_in_captions(
     """
     if config.skip_bad:
         return
-    used = any("[filewords]" in template for template in templates)
     read = [
         (path, text)
-        for path in (paths if used else ())
+        for path in (paths if captions.use_captions(templates) else ())
         for text in captions.variants(captions.filewords(path), config)
     ]
     of_others = [other.concept.token for other in others]
@@ -141,7 +140,7 @@ def names(config: TrainConfig, templates: Sequence[str], others: Sequence[NamedC
 def _note_useless_previews(config: TrainConfig, note: Note) -> None:
     for line in config.preview:
         texts = (line.prompt, line.negative)
-        if any("[filewords]" in text for text in texts):
+        if captions.use_captions(texts):
             note(f"--preview {brief(line.text)}: [filewords] is left out: a preview has no caption")
         if not any(prompt_checks.names_one(text, ["[name]", *config.tokens]) for text in texts):
             note(f"--preview {brief(line.text)}: no [name] in it, so it does not show the word")

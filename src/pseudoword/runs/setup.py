@@ -231,7 +231,6 @@ def _check_prompts(
     config, templates, note = planned.config, planned.templates, planned.progress.note
     others = other_words.counts(named.concept for named in planned.others)
     known = [*new, *others]
-    used = any("[filewords]" in template for template in templates)
 
     def of(some: Sequence[EncodedPicture]) -> list[tuple[Path, str]]:
         return [(p.path, text) for p in some for text in captions.variants(p.filewords, config)]
@@ -245,7 +244,10 @@ def _check_prompts(
         shuffled=config.shuffle_tags,
         others=others,
     )
-    texts = [*templates, *(text for _, text in (of(pictures) if used else ()))]
+    texts = [
+        *templates,
+        *(text for _, text in (of(pictures) if captions.use_captions(templates) else ())),
+    ]
     note_weights(texts, note, known)
     note_unknown_words(texts, note, known)
     previews.check_prompts(family, config, {**new, **others}, note)
