@@ -11,7 +11,7 @@ from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.fields import (
     GUIDANCE,
     OFTEN,
-    STEPS,
+    SAMPLER_STEPS,
     FilePath,
     FilePaths,
     Pictures,
@@ -121,7 +121,7 @@ class EvaluateConfig(BaseChoice):
     """How strongly to follow the prompt (classifier-free guidance). 1 is off. The default is 7.5,
     or the model's own."""
 
-    sampler_steps: Annotated[int | None, STEPS, Alias("num_inference_steps")] = None
+    sampler_steps: Annotated[int | None, SAMPLER_STEPS, Alias("num_inference_steps")] = None
     """Denoising steps per picture. The default is 25, or fewer for a model that is distilled to
     few steps."""
 

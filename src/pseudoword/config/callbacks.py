@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import field_validator
 
-from pseudoword.config.fields import OFTEN, Every, Steps
+from pseudoword.config.fields import OFTEN, Count, Steps
 from pseudoword.config.other_trainers.aliases import Alias
 from pseudoword.config.prompt_lines import Preview, lines_of, parse
 from pseudoword.config.schedulers import check_known
@@ -41,17 +41,17 @@ class CallbackSettings(Settings):
     or be a .txt file with one on each line. "none" draws nothing. By default, there is one for each
     new word."""
 
-    preview_every: Annotated[Every, Alias("validation_steps", "sample_every_n_steps")] = 0
+    preview_every: Annotated[Count, Alias("validation_steps", "sample_every_n_steps")] = 0
     """Number of steps from one preview to the next; 0 is at the end only. A filmstrip shows them
     all."""
 
     embedding_in_preview: bool = True
     """Store the word in the preview files, so that each can be used as an embedding."""
 
-    save_every: Annotated[Every, Alias("save_steps", "save_every_n_steps")] = 0
+    save_every: Annotated[Count, Alias("save_steps", "save_every_n_steps")] = 0
     """Number of steps from one copy of the word to the next; 0 is none."""
 
-    keep_last: Every = 0
+    keep_last: Count = 0
     """Number of the last copies to keep; 0 is all."""
 
     checkpoint_every: Annotated[Steps, Alias("checkpointing_steps")] = 25

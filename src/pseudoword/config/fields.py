@@ -50,16 +50,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 """A number of steps."""
 
-Every = Annotated[int, Field(ge=0, le=MOST_STEPS)]
-"""Steps from one to the next; 0: never."""
+Count = Annotated[int, Field(ge=0, le=MOST_STEPS)]
+"""A number of steps, copies or pictures, perhaps none."""
 
 Samples = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
 """Samples in a batch."""
 
-STEPS = Field(ge=1, le=1000)
+SAMPLER_STEPS = Field(ge=1, le=1000)
 """Denoising steps per picture; no model was trained for more."""
 
-SamplerSteps = Annotated[int, STEPS]
+SamplerSteps = Annotated[int, SAMPLER_STEPS]
 
 USUAL_SAMPLER_STEPS = 25
 """Denoising steps of a picture, with models that are not distilled to draw in fewer."""

@@ -10,8 +10,8 @@ from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.fields import (
     GUIDANCE,
     OFTEN,
+    SAMPLER_STEPS,
     SIDE_PX,
-    STEPS,
     Name,
     Pictures,
     Place,
@@ -87,7 +87,9 @@ class GenerateConfig(BaseChoice):
     """How much to reduce the contrast that guidance adds, from 0 to 1. 0.7 is usual for models with
     v-prediction. The default is 0, or the model's own."""
 
-    sampler_steps: Annotated[int | None, STEPS, OFTEN, Alias("num_inference_steps", "steps")] = None
+    sampler_steps: Annotated[
+        int | None, SAMPLER_STEPS, OFTEN, Alias("num_inference_steps", "steps")
+    ] = None
     """Denoising steps per picture. The default is 25, or fewer for a model that is distilled to
     few steps, such as FLUX.1 schnell."""
 

@@ -10,7 +10,7 @@ from pseudoword.config.fields import (
     MOST_STEPS,
     OFTEN,
     Auto,
-    Every,
+    Count,
     Name,
     Samples,
     Seed,
@@ -44,7 +44,7 @@ class OptimiserSettings(Settings):
     steps: Annotated[Steps | Auto, OFTEN, Alias("max_train_steps")] = AUTO
     """How many optimiser steps; auto stops when the evaluation loss no longer falls."""
 
-    extend: Every = 0
+    extend: Count = 0
     """Number of steps to add. A finished run continues from its end, as if it had been longer."""
 
     max_steps: Steps = 2000
@@ -74,7 +74,7 @@ class OptimiserSettings(Settings):
     ] = "constant"
     """How the rate changes: it stays, or falls to zero by the last step."""
 
-    warmup: Annotated[Every, Alias("lr_warmup_steps")] = 0
+    warmup: Annotated[Count, Alias("lr_warmup_steps")] = 0
     """Number of steps in which the rate rises from zero."""
 
     optimiser: Annotated[
@@ -183,7 +183,7 @@ class ObjectiveSettings(Settings):
     """How latents come from the VAE's distribution: drawn at every step (random), its mean
     (deterministic), or drawn once."""
 
-    min_timestep: Every = 0
+    min_timestep: Count = 0
     """First timestep to train at; low timesteps have little noise."""
 
     max_timestep: Annotated[int | None, Field(ge=1, le=MOST_STEPS)] = None

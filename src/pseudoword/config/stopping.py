@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from pseudoword.config.fields import AUTO, MOST_STEPS, Auto, Every
+from pseudoword.config.fields import AUTO, MOST_STEPS, Auto, Count
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 
@@ -19,7 +19,7 @@ class StopSettings(Settings):
         "held_out": Idle("without --evaluate-every", lambda s: not s.evaluate_every),
     }
 
-    evaluate_every: Every = 10
+    evaluate_every: Count = 10
     """Number of steps from one evaluation to the next; 0 is never. An evaluation measures the loss
     on samples that never change."""
 
@@ -27,7 +27,7 @@ class StopSettings(Settings):
     """With --steps auto: stop when the loss has hardly fallen in this many evaluations, or in the
     last third of all. A run never stops before its eighth evaluation."""
 
-    held_out: Every | Auto = AUTO
+    held_out: Count | Auto = AUTO
     """Number of pictures that are not trained on but evaluated, to notice overfitting. auto is one
     in six, of six or more."""
 
