@@ -145,7 +145,7 @@ def read(
     """
     used = masked = transparent = 0
     mask_files = picture_files.mask_files(paths)
-    faint: list[Example] = []
+    faint: Example | None = None
     for path in paths:
         try:
             mask_file, *_ = mask_files.get(path, [None])
@@ -159,7 +159,8 @@ def read(
         used += 1
         masked += example.views[0].mask is not None
         transparent += example.transparent
-        faint += [example] if example.mask_white < FAINT and not faint else []
+        if faint is None and example.mask_white < FAINT:
+            faint = example
         yield example
     if not used:
         raise PictureError(f"none of the {len(paths)} pictures can be used; see above")
@@ -168,10 +169,10 @@ def read(
     _note_masks(settings, used, masked, mask_files, note)
     if settings.mask == "alpha" and not transparent:
         note("--mask alpha has no effect: no picture has a transparent part")
-    for example in faint if settings.unmasked_weight else ():
+    if faint and settings.unmasked_weight:
         note(
-            f"{mask_files[example.path][0]} has no white: its brightest level is "
-            f"{example.mask_white} of 255, so what it shows counts hardly more than the rest"
+            f"{mask_files[faint.path][0]} has no white: its brightest level is "
+            f"{faint.mask_white} of 255, so what it shows counts hardly more than the rest"
         )
     if "background" in settings.model_fields_set and not transparent:
         note(f"--background {settings.background} has no effect: no picture is transparent")

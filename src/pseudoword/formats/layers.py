@@ -13,19 +13,21 @@ def adapted(concept: Concept, name: str) -> tuple[Concept, str | None]:
     Returns:
         The concept, and a sentence that says what was left out; None if nothing was.
     """
-    if not keys.is_layered(concept.vectors) or WRITERS[name].refuses(concept) is None:
+    refuses = WRITERS[name].refuses
+    if not keys.is_layered(concept.vectors) or refuses(concept) is None:
         return concept, None
     for_each = replace(concept, vectors=layered_rows.for_each(concept.vectors))
-    count = len(keys.layers_in(concept.vectors))
-    shared = bool(layered_rows.for_all(concept.vectors))
-    if WRITERS[name].refuses(for_each) is None:
+    if refuses(for_each) is None:
         return for_each, (
             f"{concept.token}: {name} holds the rows for each layer, and not those for all"
         )
-    if WRITERS[name].refuses(ordinary(concept)) is not None:
+    plain = ordinary(concept)
+    if refuses(plain) is not None:
         return concept, None
-    what = "rows for all layers alone" if shared else f"mean of the rows of all {count} layers"
-    return ordinary(concept), f"{concept.token}: {name} holds no layers, so it gets the {what}"
+    count = len(keys.layers_in(concept.vectors))
+    has_shared = bool(layered_rows.for_all(concept.vectors))
+    what = "rows for all layers alone" if has_shared else f"mean of the rows of all {count} layers"
+    return plain, f"{concept.token}: {name} holds no layers, so it gets the {what}"
 
 
 def for_other_tools(concept: Concept) -> Concept:
