@@ -126,7 +126,7 @@ def read_file(path: Path) -> EmbeddingFile:
             pair = read_file(first)
             if pair.second == path:
                 return pair
-    file, second = _read_one(path), _second_of_pair(path)
+    file, second = _read_one(path), second_of_pair(path)
     if len(file.concepts) > 1 or file.layout not in ("native", "diffusers"):
         return file
     joined = _joined_with(file, second) if second.is_file() else None
@@ -216,7 +216,7 @@ def _checked(file: EmbeddingFile) -> EmbeddingFile:
         return file
     concept, path = file.concepts[0], file.path
     first = _first_of_pair(path)
-    other = first if first != path else _second_of_pair(path)
+    other = first if first != path else second_of_pair(path)
     raise ConceptError(
         f"{path} holds only a part of {concept.token}: its rows for {', '.join(concept.vectors)}. "
         f"Those for {listed(lacking)} should be in {other.name}: put both files of one "
@@ -264,7 +264,7 @@ def _learned_with(first: EmbeddingFile) -> Iterator[EmbeddingFile]:
             yield file
 
 
-def _second_of_pair(path: Path) -> Path:
+def second_of_pair(path: Path) -> Path:
     """Where diffusers writes the rows for the second encoder: `x_2`, or `x_2-steps-9`."""
     first, steps, number = path.stem.partition("-steps-")
     return path.with_name(f"{first}_2{steps}{number}{path.suffix}")

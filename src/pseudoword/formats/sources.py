@@ -7,6 +7,7 @@ from pathlib import Path
 from pseudoword import formats, hub, lookup
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
+from pseudoword.formats.embedding_file import second_of_pair
 from pseudoword.lookup import HubId
 from pseudoword.text import reason
 
@@ -137,7 +138,7 @@ def fetch(hub_id: HubId, flag: str) -> Path:
                 "Download the file you mean and give its path."
             )
         path = Path(hf_hub_download(repository, first, revision=revision))
-        second = f"{Path(first).stem}_2{Path(first).suffix}"
+        second = second_of_pair(Path(first)).name
         if second in names:
             hf_hub_download(repository, second, revision=revision)
         return path
