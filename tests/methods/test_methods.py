@@ -126,3 +126,10 @@ def test_only_classic_rows_have_norms_that_may_be_anything(family: Family) -> No
     assert length({"norm": "pull"}) == pytest.approx(
         3 * start + 0.02 * (family.encoders["clip_l"].median_norm - 3 * start)
     )
+
+
+@pytest.mark.parametrize("norm", ["none", "pull"])
+def test_a_mean_of_classic_rows_is_not_pulled_once_more(family: Family, norm: str) -> None:
+    rows = {"clip_l": torch.ones(1, 32)}
+    method = methods.begin(begin(family, rows), MethodSettings.model_validate({"norm": norm}))
+    torch.testing.assert_close(method.constrained(rows), rows)

@@ -67,6 +67,13 @@ def test_small_pictures_are_not_computed(family: Family, monkeypatch: pytest.Mon
     assert words_at_once(family, config(batch=4), 64) == MOST
 
 
+def test_where_nobody_knows_the_memory_as_many_as_pay_try(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_size, "room_nbytes", lambda _device: None)
+    assert words_at_once(family, config(batch=1), 512) == MOST
+
+
 def test_a_real_plan_is_read(base: object, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pack_size, "SMALL_PX", 0)
     have = 2**40
