@@ -132,6 +132,7 @@ def test_the_trash_gives_back_what_it_was_given(workspace: Workspace) -> None:
     [
         *(("base", value) for value in ("/etc", "./x", "../x", "~/models", "x.safetensors")),
         *(("init", value) for value in ("/etc/passwd", "../a.pt", "word.pt", "runs/toy")),
+        ("init_mode", "file"),  # then any word is the name of one
         ("template", "/etc/passwd"),
         ("template", "lines.txt"),
         ("preview", ["a [name]", "/etc/secret.txt"]),

@@ -6,13 +6,14 @@ as in `loras/`. All else that the command line takes as a path is refused.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pseudoword import api, lookup
 from pseudoword.config import Settings, flag
 from pseudoword.config.captions import FILEWORDS, TEMPLATE_SETS
 from pseudoword.config.other_trainers.aliases import names_of
 from pseudoword.config.prompt_lines import names_file
+from pseudoword.config.word import InitMode
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 from pseudoword.ui.workspace import LORAS, MODELS, Workspace
@@ -22,6 +23,9 @@ NEVER = frozenset({"configs", "out", "pictures", "similarity_model", "words"})
 
 SENTENCES = (*TEMPLATE_SETS, FILEWORDS, "object")
 """What `template` may be; sentences of one's own are given as such."""
+
+INIT_MODES = tuple(one for one in get_args(InitMode) if one != "file")
+"""What `init_mode` may be: with `file`, any word would be the name of a file."""
 
 PACKAGES = ("prodigyopt", "schedulefree", "bitsandbytes")
 """Packages whose optimisers a page may name, beside torch's: to import a package is to run it."""
@@ -45,6 +49,10 @@ def checked(workspace: Workspace, kind: type[Settings], given: Mapping[str, Any]
         raise SettingsError(
             f"--template {brief(str(values['template']))}: choose one of {', '.join(SENTENCES)}, "
             "or write sentences of your own."
+        )
+    if values.get("init_mode", "auto") not in INIT_MODES:
+        raise SettingsError(
+            f"--init-mode {brief(str(values['init_mode']))}: choose one of {', '.join(INIT_MODES)}."
         )
     previews = values.get("preview", ())
     for line in [previews] if isinstance(previews, str) else previews:

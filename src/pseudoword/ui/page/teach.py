@@ -30,7 +30,7 @@ from pseudoword.ui.page.picture_panel import OF_DATA_SET, PicturePanel
 from pseudoword.ui.page.training_panel import TrainingPanel
 from pseudoword.ui.page.typed import keep as keep_typed
 from pseudoword.ui.pictures import Picture, by_name, names_of
-from pseudoword.ui.settings import NEVER, SENTENCES, base_choice
+from pseudoword.ui.settings import INIT_MODES, NEVER, SENTENCES, base_choice
 
 KINDS = {"a thing": "subject", "a style": "style", "a person": "subject"}
 """What a word can be for, and the sentences that suit."""
@@ -179,6 +179,7 @@ class TeachPanel:
         self._form.more(
             without=[*NEVER, "token"],
             template={"choices": list(SENTENCES)},
+            init_mode={"choices": list(INIT_MODES)},
             also={"info": ALSO},
             optimiser={"choices": OPTIMISERS, "allow_custom_value": True},
         )
