@@ -40,17 +40,15 @@ class Console:
         stream: Any = Unbreakable(sys.stderr)
         self._out = rich.console.Console(file=stream, highlight=False)
         self._live = self._out.is_terminal and not self._out.is_dumb_terminal
+        narrow = self._out.width < BAR_WIDTH
+        details = ("{task.fields[detail]}", "{task.fields[speed]}")
         columns = [
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            *([] if narrow else [BarColumn()]),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}", markup=False),
-            TextColumn("{task.fields[speed]}", markup=False),
+            *([] if narrow else [TextColumn(one, markup=False) for one in details]),
             TimeRemainingColumn(),
         ]
-        narrow = self._out.width < BAR_WIDTH
-        if narrow:
-            del columns[3:5], columns[1]
         self._room = self._out.width - (NARROW_COLUMNS if narrow else COLUMNS)
         self._bar = Bar(*columns, console=self._out, disable=not self._live)
         self._at_end = ExitStack()
