@@ -33,6 +33,7 @@ from pseudoword.ui.job_files import (
     JobFiles,
     in_queue,
     settings_of,
+    state_of,
 )
 from pseudoword.ui.library import Library
 from pseudoword.ui.pictures import DataSets, link_or_copy, names_of
@@ -178,12 +179,9 @@ class Queue:
         """What the training has logged so far."""
         return Curves.of(self.workspace.place("runs", name) / LOG)
 
-    def filmstrip_drawn(self, name: str) -> int:
-        """When the filmstrip was drawn, which it is anew with each step; 0: never."""
-        try:
-            return self._filmstrip(name).stat().st_mtime_ns
-        except OSError:
-            return 0
+    def filmstrip_drawn(self, name: str) -> object:
+        """What changes when the filmstrip is drawn anew, as after each preview; None: it is not."""
+        return state_of(self._filmstrip(name))
 
     def filmstrip(self, name: str) -> Image.Image | None:
         """All previews on one picture: a row for each prompt, a column for each step."""

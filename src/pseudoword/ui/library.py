@@ -294,7 +294,14 @@ class Library:
         Raises:
             SettingsError: it is taken.
         """
-        if token in self._being_learned(but):  # it may be here already, as it was saved last
+        learned = [
+            self.called(name, called)
+            for files in in_queue(self.workspace)
+            if files.state not in OVER
+            for name, called in files.tokens.items()
+            if name != but
+        ]
+        if token in learned:  # it may be here already, as it was saved last
             raise SettingsError(
                 f"a word {brief(token)} is being learned already. Choose another name, or wait "
                 "for it."
@@ -307,14 +314,7 @@ class Library:
 
     def is_learning(self) -> bool:
         """Whether a word is being learned, or waits for it."""
-        return bool(self._being_learned(""))
-
-    def _being_learned(self, but: str) -> set[str]:
-        """The names of words that are being learned, or wait for it, without the one of an id."""
-        learned = [files.tokens for files in in_queue(self.workspace) if files.state not in OVER]
-        return {
-            self.called(w, token) for words in learned for w, token in words.items() if w != but
-        }
+        return any(files.state not in OVER for files in in_queue(self.workspace))
 
     def _put(self, concept: "api.Concept", preview: bytes | None, source: str) -> Word:
         """A word in a folder of its own, which it is in as soon as its file is."""

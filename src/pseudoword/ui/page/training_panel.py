@@ -223,7 +223,7 @@ class TrainingPanel:
         fresh: dict[str, Any] = {"id": job and job.id, "jobs": listed(jobs)}
         fresh["buttons"] = [job is not None, *asked_of(job).values()]
         fresh["notes"] = job.notes if job else ()
-        fresh["previews"] = desk.queue.filmstrip_drawn(job.id) if job else 0
+        fresh["previews"] = job and desk.queue.filmstrip_drawn(job.id)
         curves = desk.queue.curves(job.id) if job else Curves()
         found = len(curves.evaluation), len(curves.held_out)
         fresh["curves"] = (*found, length(curves), bool(job and job.over))
