@@ -16,11 +16,12 @@ LOCK, HOLDER = ".pseudoword.lock", ".pseudoword.holder.json"
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
     """Lock `folder` for this process. The operating system unlocks it when the process ends.
 
     Raises:
-        RunFolderError: another process has locked it; the message says which.
+        RunFolderError: another process has locked it, all the seconds that it was waited for; the
+            message says which.
     """
     from filelock import FileLock, Timeout
 
@@ -28,7 +29,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience_s)
     except Timeout:
         raise RunFolderError(
             f"{folder} is in use by another run ({_holder_text(folder)}). "

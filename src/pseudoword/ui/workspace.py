@@ -199,18 +199,13 @@ class Workspace:
         """
         folder = self._lock(name)
         folder.mkdir(parents=True, exist_ok=True)
-        until = time.monotonic() + patience_s
         with contextlib.ExitStack() as held:
-            while True:
-                try:
-                    held.enter_context(locks.lock_folder(folder))
-                    break
-                except RunFolderError:
-                    if time.monotonic() > until:
-                        raise RunFolderError(
-                            "another page or process is busy with this. Try again in a moment."
-                        ) from None
-                    time.sleep(0.05)
+            try:
+                held.enter_context(locks.lock_folder(folder, patience_s))
+            except RunFolderError:
+                raise RunFolderError(
+                    "another page or process is busy with this. Try again in a moment."
+                ) from None
             yield
 
     def is_held(self, name: str) -> bool:
