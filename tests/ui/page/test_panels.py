@@ -7,6 +7,7 @@ import gradio as gr
 import pytest
 import torch
 from PIL import Image
+from ui_uploads import embedding
 
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
@@ -327,6 +328,22 @@ def test_a_word_is_written_into_the_prompt_once() -> None:
     assert use.with_token("a red", "<cat>", known) == "a red <cat>"
     assert use.with_token("a <cat>", "<cat>", known) == "a <cat>"
     assert use.with_token("a <cat>-hat", "<cat>", known) == "a <cat>-hat <cat>"
+
+
+def test_a_word_that_is_used_leaves_what_was_written_in_the_prompt(desk: Desk) -> None:
+    (cat,) = desk.library.add(embedding(), "cat.safetensors")
+    (dog,) = desk.library.add(embedding("<dog>"), "dog.safetensors")
+    with gr.Blocks():
+        panel = use.DrawingPanel(desk)
+
+    def taken(word: str, prompt: str) -> str:
+        return str(panel.take(word, prompt, None, None)[1])
+
+    assert taken(cat.id, "") == "a photo of <cat>"
+    assert taken(dog.id, "a photo of <cat>") == "a photo of <dog>"
+    assert taken(dog.id, "a photo of <called-otherwise-before>") == "a photo of <dog>"
+    assert taken(dog.id, "a red house, at night") == "a red house, at night <dog>"
+    assert taken(dog.id, "a <dog> at night") == "a <dog> at night"
 
 
 def test_no_package_is_imported_that_a_page_names(desk: Desk) -> None:

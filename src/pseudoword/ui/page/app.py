@@ -79,7 +79,7 @@ def page(desk: Desk) -> gr.Blocks:
                 library.connect(blocks.load, words_tab)
         keep_tab(blocks.load, tabs, {"teach": teach_tab, "use": use_tab, "words": words_tab})
         for panel in (teaching.training, library):
-            taking = [panel.word, *drawing.words.asked]
+            taking = [panel.word, drawing.prompt, *drawing.words.asked]
             panel.use.click(told(drawing.take), taking, [tabs, *drawing.taken], **use.IN_TURN)
         gr.Timer(LISTEN_S).tick(lambda: None, **LISTEN)
     return blocks

@@ -1,6 +1,7 @@
 """The tab where words are used: prompts, words to put into them, and what is drawn."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,11 +190,13 @@ class DrawingPanel:
         """What `take` changes, after the tabs."""
         return [self.prompt, *self.words.shown]
 
-    def take(self, word: str, search: str | None, ids: str | None) -> list[Any]:
-        """Come here with a word in the prompt."""
+    def take(self, word: str, prompt: str, search: str | None, ids: str | None) -> list[Any]:
+        """Come here with a word in the prompt, beside what a person has written there."""
         token = self._desk.library.word(word).token
+        known = [one.token for one in self._desk.library.words()]
+        own = "" if re.fullmatch(r"a photo of \S+", prompt or "") else prompt
         listed = self.words.listed(search, ids)
-        return [gr.Tabs(selected="use"), f"a photo of {token}", *listed]
+        return [gr.Tabs(selected="use"), with_token(own, token, known), *listed]
 
     def connect(self, opened: Any, tab: Any) -> None:
         """Let events happen.
