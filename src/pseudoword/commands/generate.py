@@ -1,7 +1,7 @@
 """`generate`: draw a prompt that may hold new words, and write the pictures."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from PIL.Image import Image
@@ -255,18 +255,16 @@ def _check_memory(
 
 
 def _note_unused_concepts(
-    concepts: Iterable[NamedConcept], prompts: Iterable[str], progress: Progress
+    concepts: Sequence[NamedConcept], prompts: Collection[str], progress: Progress
 ) -> None:
     """Report concepts that are in no prompt. Perhaps the prompt has the file's name instead."""
-    texts, given = list(prompts), list(concepts)
-    tokens = [named.concept.token for named in given]
-    used = named_in(texts, tokens)
-    for named in given:
-        token = named.concept.token
+    tokens = [named.concept.token for named in concepts]
+    used = named_in(prompts, tokens)
+    for named, token in zip(concepts, tokens, strict=True):
         if token in used:
             continue
         names = (f"<{named.stem}>", named.stem) if named.stem else ()
-        called = next((one for one in names if one in named_in(texts, [one, *tokens])), None)
+        called = next((one for one in names if one in named_in(prompts, [one, *tokens])), None)
         if called:
             progress.note(
                 f"the word of {named.name} is called {token}, which is in neither prompt, so it "
