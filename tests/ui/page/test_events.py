@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 from served import LONG_MS, Served, drop, free_port, open_page, put, put_number, tab, wait_until
 
+from pseudoword.config import BaseChoice, PrepareConfig, TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.ui.desk import Desk
@@ -67,6 +68,27 @@ def test_no_change_of_a_control_is_dropped_during_an_earlier_one(events: dict[st
         if OF_VALUES & {event for _, event in one.targets} and one.trigger_mode == "once"
     }
     assert dropped - draws == set()
+
+
+@pytest.mark.parametrize(
+    ("what", "settings"),
+    [
+        ("_estimated", {*TrainConfig.model_fields}),
+        (
+            "_seen_anew",
+            PrepareConfig.model_fields.keys() - BaseChoice.model_fields | {"base", "kind"},
+        ),
+    ],
+)
+def test_what_is_shown_of_settings_is_made_again_after_a_change_of_any(
+    events: dict[str, Any], what: str, settings: set[str]
+) -> None:
+    (event,) = (one for name, one in events.items() if name.endswith(f" {what}"))
+    ids = {name: name for name in settings}
+    ids |= {f"teach-{name}".replace("_", "-"): name for name in settings}
+    shown = {ids[one.elem_id]: one._id for one in event.inputs if one.elem_id in ids}
+    assert {"crop", "resolution"} < shown.keys()
+    assert {*shown.values()} <= {id_ for id_, kind in event.targets if kind == "change"}
 
 
 def test_what_waits_for_its_turn_is_not_told_anew_of_a_press(events: dict[str, Any]) -> None:

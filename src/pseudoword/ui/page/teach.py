@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from pseudoword.config import TrainConfig
+from pseudoword.config import BaseChoice, PrepareConfig, TrainConfig
 from pseudoword.errors import PseudowordError
 from pseudoword.example_files import EXAMPLE_INIT, EXAMPLE_NAME
 from pseudoword.text import duration
@@ -53,16 +53,8 @@ AS_EXAMPLE = f"""(name, init) => {{
 UNTYPED = ["", "object", "a thing"]
 """Name, starting word and kind of a new word, before a person has said any."""
 
-DECIDE_HOW_SEEN = (
-    *("crop", "crops", "flip", "background", "mask", "unmasked_weight", "template", "also"),
-    *("resolution", "width", "height"),
-)
+DECIDE_HOW_SEEN = {"base", "also"} | (PrepareConfig.model_fields.keys() - BaseChoice.model_fields)
 """Settings after whose change the pictures are looked at again."""
-
-DECIDE_NEED = (
-    "base", "resolution", "batch", "steps", "max_steps", "quantize", "gradient_checkpointing",
-)  # fmt: skip
-"""Settings after whose change memory and time are estimated again."""
 
 ALSO = (
     "Learned together with the first from the same pictures: one a line, with the words that it "
@@ -191,9 +183,9 @@ class TeachPanel:
             opened: the event of a page that is opened.
         """
         pictures, training, controls = self._pictures, self.training, self._form.controls
-        changed = {one: control.change for one, control in controls.items()}
         inputs = [self._name, self._kind, *self._form.inputs]
-        looked_anew = [self._name.blur, *(changed[one] for one in DECIDE_HOW_SEEN)]
+        decide = [control.change for one, control in controls.items() if one in DECIDE_HOW_SEEN]
+        looked_anew = [self._name.blur, self._kind.change, *decide]
         typed = [self._name, controls["init"], self._kind]
         keep: dict[str, Any] = {"js": "(...typed) => [typed]", **EACH, **PRIVATE}
         # When a field is left: while it is typed into, the browser still tells the text before.
@@ -210,7 +202,7 @@ class TeachPanel:
         began = self._kind.input(None, kind, controls["init"], js=BEGIN, **EACH, **PRIVATE)
         began.then(None, typed, self._typed, **keep)
         gr.on(
-            [opened, pictures.gallery.change, *(changed[one] for one in DECIDE_NEED)],
+            [opened, pictures.gallery.change, *(control.change for control in controls.values())],
             self._estimated,
             [pictures.data_set, *inputs],
             self._need,
