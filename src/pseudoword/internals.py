@@ -14,6 +14,9 @@ from pseudoword.commands.work import work_through as work_through
 from pseudoword.config.schedulers import by_usual_name as by_usual_name
 from pseudoword.data.images import decode as decode
 from pseudoword.data.images import open_picture as open_picture
+from pseudoword.data.picture_files import CAPTION_SUFFIXES as CAPTION_SUFFIXES
+from pseudoword.data.picture_files import COMPANION_ENDINGS as COMPANION_ENDINGS
+from pseudoword.data.picture_files import MASK_ENDINGS as MASK_ENDINGS
 from pseudoword.fleet.view import HOUR as HOUR
 from pseudoword.fleet.view import done_since as done_since
 from pseudoword.fleet.view import reasons as reasons

@@ -136,6 +136,17 @@ def test_a_file_that_looks_like_a_mask_of_nothing_is_a_picture(desk: Desk, tmp_p
     assert refused == []
 
 
+def test_what_onetrainer_writes_beside_pictures_is_never_one(desk: Desk, tmp_path: Path) -> None:
+    add_files(desk, DATA_SET, [str(picture(tmp_path / "cat.png"))])
+    names = ("cat-masklabel.png", "cat-condlabel.png", "gone-masklabel.png")
+    later = [str(picture(tmp_path / name, colour="white")) for name in names]
+    refused = add_files(desk, DATA_SET, later)
+    (found,) = desk.data_sets.pictures(DATA_SET)
+    assert (found.name, found.masked) == ("cat.png", True)
+    assert "cat-condlabel.png is left out" in refused[0]
+    assert "gone-masklabel.png belongs to no picture" in refused[1]
+
+
 def test_pictures_are_shown_with_their_sentence_and_what_is_odd(desk: Desk, tmp_path: Path) -> None:
     add_files(desk, DATA_SET, [str(picture(tmp_path / "cat.png"))])
     desk.data_sets.set_caption(DATA_SET, "0001", "asleep")

@@ -16,12 +16,10 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.page.events import EACH, PRIVATE, sentence, updates
 from pseudoword.ui.workspace import base_name
 
-TEXTS = (".txt", ".caption")
-
 LARGEST_TEXT_NBYTES = 100_000
 """A longer caption would not be taken."""
 
-_MASK = re.compile(r"(.+)[-_.](?:mask|masklabel)", re.IGNORECASE)
+_MASK = re.compile(f"(.+)(?:{'|'.join(map(re.escape, internals.MASK_ENDINGS))})", re.IGNORECASE)
 
 
 def arrived(place: Any, changes: Mapping[Any, Mapping[str, Any]] | None = None) -> tuple[Any, Any]:
@@ -77,13 +75,15 @@ def set_mask(desk: Desk, data_set: str, picture: str, path: Path) -> None:
 
 
 def _is_text(path: Path) -> bool:
-    return path.suffix.lower() in TEXTS
+    return path.suffix.lower() in internals.CAPTION_SUFFIXES
 
 
 def _is_mask(path: Path, files: Sequence[Path]) -> bool:
-    """Whether `path` is the mask of another file that came with it."""
+    """Whether `path` is the mask of another file that came with it, or can be nothing else."""
     found = _MASK.fullmatch(path.stem)
-    return found is not None and any(one.stem == found[1] for one in files if one != path)
+    return path.stem.lower().endswith(internals.COMPANION_ENDINGS) or (
+        found is not None and any(one.stem == found[1] for one in files if one != path)
+    )
 
 
 def _add_companion(desk: Desk, data_set: str, path: Path, new: set[str]) -> None:
@@ -94,6 +94,8 @@ def _add_companion(desk: Desk, data_set: str, path: Path, new: set[str]) -> None
     """
     name = base_name(path.name)
     found = None if _is_text(path) else _MASK.fullmatch(Path(name).stem)
+    if found is None and not _is_text(path):
+        raise PictureError(f"{name} is left out: OneTrainer's conditioning images are not used.")
     stem = found[1] if found else Path(name).stem
     pictures = [p for p in desk.data_sets.pictures(data_set) if Path(p.name).stem == stem]
     if not pictures:
