@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from pseudoword import methods
 from pseudoword.api import train
 from pseudoword.cli.app import app
+from pseudoword.commands.load import Loaded
 from pseudoword.config import BaseChoice, Hyperparameters
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
@@ -45,9 +46,9 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
+def learn(base: Path | Loaded, pictures: Path, out: Path, **settings: Any) -> Trained:
     options: dict[str, Any] = {"init": "cat", "batch": 2, "preview": (), "steps": 2}
-    return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
+    return train(pictures, "<cat>", base=base, out=out, **(options | settings))
 
 
 class Unplugged(Silent):

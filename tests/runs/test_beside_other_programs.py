@@ -12,7 +12,8 @@ import pytest
 import torch
 from support import learn
 
-from pseudoword import generate
+from pseudoword import generate, load
+from pseudoword.commands.load import Loaded
 from pseudoword.in_python import for_python
 from pseudoword.models.loading.loaders import using_loaders
 from pseudoword.runs.finish import Trained
@@ -33,7 +34,7 @@ def default_precision(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def drawn(base: Path, done: Trained) -> bytes:
+def drawn(base: Path | Loaded, done: Trained) -> bytes:
     (picture,) = generate("a <cat>", concept=done.concept, base=base, sampler_steps=2)
     return picture.tobytes()
 
@@ -41,12 +42,14 @@ def drawn(base: Path, done: Trained) -> bytes:
 def test_the_default_precision_of_a_process_changes_nothing(
     any_base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    usual = learn(any_base, pictures, tmp_path / "usual", batch=2)
-    picture = drawn(any_base, usual)
+    model = load(any_base)
+    usual = learn(model, pictures, tmp_path / "usual", batch=2)
+    picture = drawn(model, usual)
     with default_precision(torch.bfloat16):
-        other = learn(any_base, pictures, tmp_path / "other", batch=2)
+        model = load(any_base)
+        other = learn(model, pictures, tmp_path / "other", batch=2)
         if "sana" not in any_base.name:  # diffusers multiplies whole numbers of timesteps there
-            assert drawn(any_base, usual) == picture
+            assert drawn(model, usual) == picture
         assert torch.get_default_dtype() is torch.bfloat16
     assert other.concept.vectors.keys() == usual.concept.vectors.keys()
     for key, rows in usual.concept.vectors.items():
