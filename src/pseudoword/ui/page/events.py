@@ -37,12 +37,10 @@ LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
 EACH: dict[str, Any] = {"trigger_mode": "multiple"}
 """Each press counts."""
 
-
 LISTEN: dict[str, Any] = {
     **PRIVATE, **EACH, "show_progress": "hidden", "concurrency_limit": None
 }  # fmt: skip
 """For an event that does nothing, and waits for nothing."""
-
 
 INTO_VIEW = """() => requestAnimationFrame(() => {
     const opened = document.querySelector("#%s");
@@ -51,7 +49,6 @@ INTO_VIEW = """() => requestAnimationFrame(() => {
     }
 })"""
 """Runs in the browser: what a press has opened may be below what is in sight, as on a phone."""
-
 
 NEW_ID = (
     "Array.from(crypto.getRandomValues(new Uint8Array(16)), "

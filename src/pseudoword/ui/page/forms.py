@@ -137,7 +137,6 @@ class Form:
                 label="Search the settings",
                 placeholder="learning rate, mask, seed …",
                 elem_id=f"{place}-search",
-                elem_classes="search",
             )
             for heading, names in groups.items():
                 with gr.Column(elem_classes="settings"):

@@ -134,7 +134,7 @@ class TeachPanel:
                     "Teach", variant="primary", size="lg", elem_id="teach-start"
                 )
                 self._told = gr.HTML(elem_id="start-told")
-                with gr.Accordion("All settings", open=False, elem_id="all-settings"):
+                with gr.Accordion("All settings", open=False):
                     self._build_settings()
             with gr.Column(scale=2, min_width=340):
                 self.training = TrainingPanel(desk)

@@ -177,7 +177,7 @@ class DrawingPanel:
             format="png",
             elem_id="results",
         )
-        self.told = gr.HTML(elem_id="use-told")
+        self.told = gr.HTML()
         with gr.Row(visible=False) as self.choice:
             self.copy = gr.Dropdown([], label="The best copy is the one of step", scale=2)
             self.keep_copy = gr.Button("Keep that one as the word", scale=1)

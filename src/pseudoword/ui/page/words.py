@@ -71,7 +71,7 @@ class WordsPanel:
             self.to = gr.Textbox(label="Repository", placeholder="your-name/my-cat", max_lines=1)
             self.private = gr.Checkbox(label="Only you can see it", value=True)
             self.push = gr.Button("Publish", size="sm")
-        self.delete = gr.Button("Delete", variant="stop", size="sm", elem_id="delete")
+        self.delete = gr.Button("Delete", variant="stop", size="sm")
 
     @property
     def _list(self) -> list[Any]:
