@@ -85,17 +85,8 @@ class Example:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class CropSizes:
-    """The sizes that pictures are cropped to, in pixels."""
-
-    resolution: int
-    sizes: tuple[Size, ...]
-    """one size, or all buckets"""
-
-
-def crop_sizes(settings: PictureSettings, own: int, step: int) -> CropSizes:
-    """The crop sizes that the settings ask for.
+def crop_sizes(settings: PictureSettings, own: int, step: int) -> tuple[Size, ...]:
+    """The sizes that the settings ask to crop pictures to: one, or those of all buckets.
 
     Args:
         settings: of the pictures.
@@ -118,14 +109,14 @@ def crop_sizes(settings: PictureSettings, own: int, step: int) -> CropSizes:
             "--crops."
         )
     if settings.crop == "buckets":
-        return CropSizes(resolution, tuple(crops.bucket_sizes(resolution, step)))
-    return CropSizes(resolution, ((width, height),))
+        return tuple(crops.bucket_sizes(resolution, step))
+    return ((width, height),)
 
 
 def read(
     paths: Sequence[Path],
     settings: PictureSettings,
-    sizes: CropSizes,
+    sizes: Sequence[Size],
     *,
     seed: int = 0,
     note: Note = lambda _text: None,
@@ -283,7 +274,7 @@ def _with_way_out(error: PictureError, paths: Sequence[Path]) -> PictureError:
 def read_one(
     path: Path,
     settings: PictureSettings,
-    sizes: CropSizes,
+    sizes: Sequence[Size],
     seed: int = 0,
     mask_file: Path | None = None,
 ) -> Example:
@@ -301,7 +292,7 @@ def read_one(
     """
     data = images.read(path)
     digest = hashlib.sha256(data).hexdigest()
-    needed_px = max(max(size) for size in sizes.sizes)
+    needed_px = max(max(size) for size in sizes)
     opened = images.decode(data, path, settings.background, needed_px)
     mask = opened.alpha if settings.mask == "alpha" else None
     if settings.mask == "file" and mask_file is not None:
@@ -337,11 +328,11 @@ def _crops(
     picture: Image.Image,
     mask: Image.Image | None,
     settings: PictureSettings,
-    sizes: CropSizes,
+    sizes: Sequence[Size],
     key: tuple[int, str],
 ) -> list[Crop]:
     """The crops of one picture. Crops where the mask is empty are left out."""
-    size = crops.nearest_size(picture.size, sizes.sizes)
+    size = crops.nearest_size(picture.size, sizes)
     if settings.crop == "focal":
         return [crops.focal(picture.size, size, _saliency_map(picture, mask))]
     if settings.crop == "random":

@@ -204,7 +204,7 @@ def against_model(
     _check_graphs(config, family.device, graphable=family.graphable)
     if config.offload and family.device.type == "cpu":
         note("--offload has no effect on a CPU")
-    sizes = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes
+    sizes = examples.crop_sizes(config, family.resolution, family.resolution_step)
     for size in sizes:
         family.check_size(*size)
     memory.check_training(family, config, sizes[0], words)

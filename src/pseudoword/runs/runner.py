@@ -223,7 +223,7 @@ def _size(configs: Sequence[TrainConfig], family: Family) -> int:
     config = configs[0].model_copy(
         update={"output_embedding": all(one.output_embedding for one in configs)}
     )
-    width, height = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes[0]
+    width, height = examples.crop_sizes(config, family.resolution, family.resolution_step)[0]
     side = round(math.sqrt(width * height) / family.resolution_step) * family.resolution_step
     return words_at_once(family, config, max(side, family.resolution_step))
 

@@ -12,7 +12,6 @@ from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.config.word import NewWord
 from pseudoword.data import captions, examples, image_quality, latents, picture_files
-from pseudoword.data.examples import CropSizes
 from pseudoword.data.latents import EncodedPicture
 from pseudoword.data.prompt_checks import (
     check_captions,
@@ -82,8 +81,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     paths, templates = planned.paths, planned.templates
     captions.note_unused(paths, templates, config, progress.note)
     captions.note_file_names(paths, templates, progress.note)
-    sizes = examples.crop_sizes(config, family.resolution, family.resolution_step)
-    pictures = _encode(family, config, paths, sizes, progress)
+    pictures = _encode(family, config, paths, progress)
     learned, held_out = _hold_out(config, pictures)
     if held_out:
         progress.note(f"{config.called}: held out {len(held_out)} of {len(pictures)} pictures")
@@ -119,7 +117,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
         [_beginning(config, word) for word in words],
         chosen,
         sources,
-        _provenance(family, config, sizes.resolution, len(learned), sources),
+        _provenance(family, config, len(learned), sources),
     )
 
 
@@ -194,11 +192,11 @@ def _encode(
     family: Family,
     config: TrainConfig,
     paths: Sequence[Path],
-    sizes: CropSizes,
     progress: Progress,
 ) -> list[EncodedPicture]:
     """Read the pictures, report their problems, and encode them."""
     progress.phase(f"reading {counted(len(paths), 'picture')} for {config.called}")
+    sizes = examples.crop_sizes(config, family.resolution, family.resolution_step)
     read = examples.read(paths, config, sizes, seed=config.seed, note=progress.note)
     read = image_quality.note_problems(read, progress.note)
     repeats = dict(zip(paths, picture_files.repeats(config.pictures, paths), strict=True))
@@ -270,7 +268,6 @@ def _check_prompts(
 def _provenance(
     family: Family,
     config: TrainConfig,
-    resolution: int,
     pictures: int,
     sources: Mapping[str, str],
 ) -> dict[str, str]:
@@ -280,7 +277,7 @@ def _provenance(
         "base_fingerprint": sources["base"],
         **({"clip_skip": str(config.clip_skip)} if config.clip_skip > 1 else {}),
         "batch": str(config.batch),
-        "resolution": str(resolution),
+        "resolution": str(config.resolution or family.resolution),
         "template": config.template,
         "seed": str(config.seed),
         "pictures": str(pictures),
