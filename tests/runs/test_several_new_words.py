@@ -88,7 +88,7 @@ def test_each_has_a_file_with_copies_and_a_best_one(
     assert [one.token for one in best] == ["<toy>", "<hat>"]
     copies = {f"step-{step}{which}.safetensors" for step in (3, 4) for which in ("", "-2")}
     assert {path.name for path in (out / "words").iterdir()} == copies
-    found = folder_scan.scan_folder(tmp_path, tmp_path / "none").files
+    found = folder_scan.scan_folder(tmp_path, tmp_path / "none")[0]
     assert {path.name for path in found if path.suffix == ".safetensors"} == set(FILES)
 
 

@@ -48,11 +48,11 @@ def make_gallery(folder: Path, out: Path, *, overwrite: bool) -> Gallery:
         raise ConceptError(f"{folder} is not a folder. Give a folder that holds embeddings.")
     maker = word_sheet.maker(folder, out)
     picture_output.check(out, maker, overwrite=overwrite)
-    scan = folder_scan.scan_folder(folder, out)
+    files, left_out = folder_scan.scan_folder(folder, out)
     skipped: dict[str, str] = {}
     words: list[GalleryWord] = []
     cells: list[Cell] = []
-    for path, content in _read_all(scan.files, skipped):
+    for path, content in _read_all(files, skipped):
         for concept in content.concepts:
             preview = path if content.is_picture else word_sheet.preview_of(path, concept.token)
             word = _describe(path, content, concept, preview)
@@ -65,7 +65,7 @@ def make_gallery(folder: Path, out: Path, *, overwrite: bool) -> Gallery:
         folder=str(folder),
         words=words,
         skipped=skipped,
-        left_out=scan.left_out,
+        left_out=left_out,
         sheet=str(out) if cells else None,
         shown=len(cells),
     )

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from pseudoword import formats
@@ -16,26 +15,20 @@ _COPY = re.compile(r"best(-\d+)?\.safetensors|(words|previews)/.*|(checkpoint|fi
 """Files in a run's folder that are earlier copies of its concept."""
 
 
-@dataclass
-class FolderFiles:
-    """What a folder holds."""
-
-    files: list[Path] = field(default_factory=list)
-    """files that may be embeddings, in order"""
-    left_out: dict[str, str] = field(default_factory=dict)
-    """file or folder -> why it was not read"""
-
-
-def scan_folder(folder: Path, exclude: Path) -> FolderFiles:
+def scan_folder(folder: Path, exclude: Path) -> tuple[list[Path], dict[str, str]]:
     """Find the files that may be embeddings in `folder` and below, following links.
 
     Args:
         folder: where to look.
         exclude: a file to ignore.
+
+    Returns:
+        The files, in order; and file or folder -> why it was not read.
     """
-    result = FolderFiles()
+    files: list[Path] = []
+    left_out: dict[str, str] = {}
     runs: set[Path] = set()
-    for place, names in _walk(folder, result):
+    for place, names in _walk(folder, left_out):
         if {"log.jsonl", "config.toml"} <= set(names):
             runs.add(place)
         for name in names:
@@ -47,20 +40,20 @@ def scan_folder(folder: Path, exclude: Path) -> FolderFiles:
             except OSError as error:  # such as a link into a folder of somebody else's
                 reason = f"cannot be read: {error.strerror or error}"
             if reason is None:
-                result.files.append(path)
+                files.append(path)
             elif reason:
-                result.left_out[str(path)] = reason
+                left_out[str(path)] = reason
     for run in runs:
         if not (run / formats.CONCEPT_FILE).is_file():
-            result.left_out[str(run)] = "a run that has not ended; its word so far is not shown"
-    return result
+            left_out[str(run)] = "a run that has not ended; its word so far is not shown"
+    return files, left_out
 
 
-def _walk(folder: Path, result: FolderFiles) -> Iterator[tuple[Path, list[str]]]:
+def _walk(folder: Path, left_out: dict[str, str]) -> Iterator[tuple[Path, list[str]]]:
     """Each folder with the names of its files; each only once, also if links form a circle."""
 
     def unreadable(error: OSError) -> None:
-        result.left_out[str(error.filename)] = f"cannot be read: {error.strerror or error}"
+        left_out[str(error.filename)] = f"cannot be read: {error.strerror or error}"
 
     visited: set[str] = set()
     for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
