@@ -43,7 +43,8 @@ class Variant:
     def learned_as(self) -> str:
         """The name of the variant that has its words as they were learned."""
         as_learned = not self.toward and self.rows is None and self.layers
-        return self.name if as_learned else (_text(self.settings) or DEFAULTS)
+        settings = ",".join(f"{name}={value}" for name, value in self.settings.items())
+        return self.name if as_learned else (settings or DEFAULTS)
 
     @property
     def config(self) -> TrainConfig:
@@ -96,10 +97,6 @@ def _parse(text: str) -> Variant:
         if name in OWN_SETTINGS:
             raise SettingsError(f"the benchmark chooses {name} itself; leave it out")
     return Variant(text if parts else DEFAULTS, settings, drawing.toward, drawing.rows, layers)
-
-
-def _text(settings: Mapping[str, Any]) -> str:
-    return ",".join(f"{name}={value}" for name, value in settings.items())
 
 
 Compared = Annotated[Variant, parsed(Variant, parse_variant), AS_WRITTEN]

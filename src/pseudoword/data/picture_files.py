@@ -224,12 +224,10 @@ def _mask_folders(folder: Path) -> list[Path]:
         names = {p.name for p in folder.iterdir() if p.name.lower() in MASK_FOLDERS}
     except OSError:
         return []
-    return [folder / name for name in sorted(names, key=_place_of_mask_folder)]
-
-
-def _place_of_mask_folder(name: str) -> tuple[int, bool, str]:
-    """Where a folder of masks stands among several."""
-    return MASK_FOLDERS.index(name.lower()), name != name.lower(), name
+    first_to_last = sorted(
+        names, key=lambda name: (MASK_FOLDERS.index(name.lower()), name != name.lower(), name)
+    )
+    return [folder / name for name in first_to_last]
 
 
 def _picture_files_in(folder: Path) -> list[Path]:

@@ -132,15 +132,15 @@ def _members(data: bytes, where: str) -> tuple[list[str], dict[str, bytes]]:
     """The names of the files in the zip's folder, and the bytes of those that hold tensors."""
     with torch_zip.open_archive(io.BytesIO(data), len(data), where, LIMITS) as archive:
         inside = list(archive.members)
-        kept = {name: archive.read(name) for name in inside if _is_kept(name)}
+        kept = {
+            name: archive.read(name)
+            for name in inside
+            if name in ("data.pkl", "byteorder") or name.startswith("data/")
+        }
     if len(kept["data.pkl"]) > LIMITS.most_pickle_nbytes:
         _refuse_model(kept["data.pkl"][: LIMITS.most_pickle_nbytes], where)
         raise ConceptError(f"{where} has a pickle too large for an embedding. Is this a model?")
     return inside, kept
-
-
-def _is_kept(name: str) -> bool:
-    return name in ("data.pkl", "byteorder") or name.startswith("data/")
 
 
 def _zipped(members: Mapping[str, bytes]) -> io.BytesIO:

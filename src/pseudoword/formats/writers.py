@@ -214,12 +214,8 @@ def _xti(concept: Concept, _picture: Image.Image | None) -> FileParts:
     return {"": safetensors_file.write(tensors, native.metadata_of(concept))}
 
 
-def _never_refuses(_concept: Concept) -> str | None:
-    return None
-
-
 WRITERS: dict[str, Writer] = {
-    "native": Writer("pseudoword", _native, _never_refuses),
+    "native": Writer("pseudoword", _native, lambda _: None),
     "diffusers": Writer("diffusers, one or two files", _diffusers, _diffusers_refuses),
     "diffusers-bin": Writer("diffusers' older form", _diffusers_bin, _diffusers_bin_refuses),
     "a1111": Writer("AUTOMATIC1111", _a1111, _stable_diffusion_only),

@@ -62,11 +62,9 @@ def _is_loaded(file: EmbeddingFile, encoder: str, rows: Tensor) -> bool:
         return any(holds_rows(tensor, rows) for tensor in raw.tensors.values())
     if raw.form != "dict":
         return False
-    bundled = [t for k, t in raw.tensors.items() if _is_bundled(k, encoder)]
+    ends = (".string_to_param.*", f".{encoder}")
+    bundle = {k: t for k, t in raw.tensors.items() if k.startswith(BUNDLE_PREFIX)}
+    bundled = [t for k, t in bundle.items() if k.endswith(ends)]
     if encoder not in raw.items and bundled:  # it joins the embeddings of a LoRA
         return len(bundled) == 1 and holds_rows(bundled[0], rows)
     return holds_rows(raw.items.get(encoder, next(iter(raw.items.values()), None)), rows)
-
-
-def _is_bundled(name: str, key: str) -> bool:
-    return name.startswith(BUNDLE_PREFIX) and name.endswith((".string_to_param.*", f".{key}"))
