@@ -1,5 +1,6 @@
 """How pictures are drawn."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -26,6 +27,8 @@ from pseudoword.text import brief
 
 Emphasis = Literal["original", "no-norm", "none"]
 
+EMPHASES: Mapping[Emphasis, str] = {"original": "Original", "no-norm": "No norm", "none": "None"}
+"""How weights in a prompt are applied -> AUTOMATIC1111's name. The first is the default there."""
 
 MOST_WEIGHT = 100
 """Largest absolute weight of a LoRA; 1 is usual."""
@@ -104,7 +107,7 @@ class GenerateConfig(BaseChoice):
 
     emphasis: Annotated[
         Emphasis | None,
-        Synonyms({"Original": "original", "No norm": "no-norm", "None": "none"}),
+        Synonyms({theirs: ours for ours, theirs in EMPHASES.items()}),
     ] = None
     """How weights in the prompts are applied, such as (red:1.3), ((red)) and [red]: original or
     no-norm, as in AUTOMATIC1111. With none, brackets and BREAK are plain text. The default is

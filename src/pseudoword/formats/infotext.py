@@ -24,9 +24,6 @@ SCHEDULE, KARRAS = "Schedule type", "Karras"
 """The name of the sampler's noise levels, and one value. Before AUTOMATIC1111 1.9, the value stood
 behind the sampler: `DPM++ 2M Karras`."""
 
-EMPHASES: Mapping[str, str] = {"no-norm": "No norm", "none": "None"}
-"""How weights in the prompt are applied -> AUTOMATIC1111's name, where it is not its default."""
-
 _PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 """A name and a value of the last line. The name is bounded: long text without a colon takes no time
 that grows with its square."""

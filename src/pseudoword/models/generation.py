@@ -12,9 +12,10 @@ from torch import Generator, no_grad
 
 from pseudoword.concept import Concept
 from pseudoword.config import Emphasis
+from pseudoword.config.generate import EMPHASES
 from pseudoword.config.schedulers import sampler_name
 from pseudoword.errors import ConceptError, SettingsError
-from pseudoword.formats.infotext import EMPHASES, KARRAS, KEYWORD, SCHEDULE, infotext
+from pseudoword.formats.infotext import KARRAS, KEYWORD, SCHEDULE, infotext
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family, GenerationSettings
 from pseudoword.models.lora import Lora
@@ -93,7 +94,7 @@ def generate(
             drawn = family.draw(part.prompts, part.negatives, words, generators, settings, step)
             for i, picture in zip(part.pictures, drawn, strict=True):
                 values = _infotext_values(family, settings, seeds[i], loras) | dict(stated)
-                if emphasis in EMPHASES and any(map(has_signs, (prompts[i], negative))):
+                if emphasis != "original" and any(map(has_signs, (prompts[i], negative))):
                     values["Emphasis"] = EMPHASES[emphasis]
                 texts = (as_written(prompts[i]), as_written(negative))
                 picture.info[KEYWORD] = infotext(*texts, values)
