@@ -493,7 +493,7 @@ def bad_inputs(tmp_path: Path, pictures: Path, base: Path) -> dict[str, tuple[li
     return {
         "missing folder": ([tmp_path / "none", *token], "none does not exist"),
         "empty folder": ([tmp_path / "empty", *token], "empty holds no pictures"),
-        "text as jpg": ([tmp_path / "text", *token], "a.jpg is not a picture"),
+        "text as jpg": ([tmp_path / "text", *token], "a.jpg is plain text"),
         "truncated jpeg": ([tmp_path / "cut", *token], "b.jpg is damaged"),
         "no model": ([pictures, *token, "--base", pictures], "model_index.json"),
         "empty token": ([pictures, "--token", ""], "--token is empty"),

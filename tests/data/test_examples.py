@@ -204,7 +204,7 @@ def test_masks_that_cannot_work_are_explained(tmp_path: Path) -> None:
 
 def test_bad_pictures_are_skipped_if_asked_and_reported(pictures: Path) -> None:
     (pictures / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(PictureError, match=r"bad\.png is not a picture.* add --skip-bad"):
+    with pytest.raises(PictureError, match=r"bad\.png is plain text.* add --skip-bad"):
         read(pictures)
     picture_settings = PictureSettings(pictures=(pictures,), skip_bad=True)
     reported: list[str] = []

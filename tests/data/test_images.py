@@ -122,7 +122,7 @@ def test_errors_name_the_bad_picture(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="holds no pictures"):
         picture_files.find([tmp_path])
     (tmp_path / "text.jpg").write_text("not a picture")
-    with pytest.raises(PictureError, match=r"text\.jpg is not a picture"):
+    with pytest.raises(PictureError, match=r"text\.jpg is plain text"):
         images.open_picture(tmp_path / "text.jpg")
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "whole.jpg")
@@ -144,7 +144,7 @@ def test_no_format_that_starts_another_program_is_tried(
     (tmp_path / "a.png").write_bytes(POSTSCRIPT)
     calls: list[object] = []
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *a, **_k: calls.append(a))
-    with pytest.raises(PictureError, match=r"a\.png is not a picture of a known format"):
+    with pytest.raises(PictureError, match=r"a\.png is a PostScript document"):
         images.open_picture(tmp_path / "a.png")
     Image.new("RGB", (8, 8)).save(tmp_path / "a.tga")
     with pytest.raises(
@@ -163,6 +163,8 @@ def test_no_format_that_starts_another_program_is_tried(
         (b"\0\0\0\x18ftypqt  ", "is a video"),
         (b"\0\0\0\x1cftypheic", "is a damaged picture"),
         (b"\0\0\0\x20ftypavif", "is a damaged picture"),
+        (b"\x89PNG\r\n\x1a\n", "is a damaged picture"),
+        (b"GIF89a", "is a damaged picture"),
         (b"\0\0\0\x18ftypcrx ", "is not a picture of a known format"),
     ],
 )
@@ -170,6 +172,28 @@ def test_what_may_hold_pictures_is_named(tmp_path: Path, head: bytes, said: str)
     (tmp_path / "a.png").write_bytes(head + bytes(99))
     with pytest.raises(PictureError, match=rf"a\.png {said}"):
         images.open_picture(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (bytes(5000), "is nothing but zero bytes, an unfinished download"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "is a Git LFS"),
+        (b"../.git/annex/objects/xX/SHA256E-s9--0.jpg", "is a git-annex pointer"),
+        (b"<!doctype html><html><svg/></html>", "is a web page instead of the file"),
+        (b'{"error": "Repository not found"}', "is a server's message, .*Repository not found"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="x"></svg>', r"is an SVG drawing, .*Save it as PNG\."),
+        (b"%PDF-1.7", "is a PDF document, not the picture"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_picture_is_named(
+    tmp_path: Path, data: bytes, said: str
+) -> None:
+    """Folders of pictures are cloned without Git LFS, or downloaded without logging in."""
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(PictureError, match=rf"a\.jpg {said}"):
+        images.open_picture(tmp_path / "a.jpg")
 
 
 def test_pipes_and_devices_are_refused_without_waiting(tmp_path: Path) -> None:

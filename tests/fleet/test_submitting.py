@@ -16,7 +16,7 @@ from pseudoword.fleet.stores import FolderStore
 def test_a_broken_picture_is_told_before_anything_is_submitted(base: Path, tmp_path: Path) -> None:
     folder = words(tmp_path / "words", "a", "b")
     (folder / "b" / "1.png").write_bytes(b"no picture")
-    with pytest.raises(PseudowordError, match=r"1\.png is not a picture"):
+    with pytest.raises(PseudowordError, match=r"1\.png is plain text"):
         submit(base, str(tmp_path / "queue"), folder)
     assert not (tmp_path / "queue").exists()
 

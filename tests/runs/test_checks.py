@@ -385,7 +385,7 @@ def test_what_configs_and_the_device_tell_is_refused_before_weights_are_loaded(
     ("settings", "file", "content", "message"),
     [
         ({"mask": "file"}, "", b"", "none of the 4 pictures has a mask"),
-        ({"mask": "file"}, "0-mask.png", b"no picture", r"0-mask\.png is not a picture"),
+        ({"mask": "file"}, "0-mask.png", b"no picture", r"0-mask\.png is plain text"),
         ({"template": "captioned"}, "0.txt", b"\xff", r"0\.txt: the caption is not UTF-8"),
         ({"template": "filewords"}, "0.txt", b"a cat", r"0\.png: the word is not in its caption"),
     ],

@@ -542,7 +542,7 @@ def test_a_picture_that_was_damaged_since_is_told(
     picture = next(iter(settings_of(JobFiles(queue.workspace, job.id)).pictures[0].iterdir()))
     picture.write_bytes(b"damaged")
     train(queue, job.id)
-    assert "is not a picture" in queue.job(job.id).sentence
+    assert "is plain text" in queue.job(job.id).sentence
 
 
 def test_what_runs_is_not_removed(queue: Queue, data_set: str, settings: dict[str, Any]) -> None:

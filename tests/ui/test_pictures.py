@@ -56,7 +56,7 @@ def test_a_data_set_is_not_made_over_another_one(sets: DataSets, one: tuple[str,
 
 def test_what_is_no_picture_is_told_by_its_own_name(sets: DataSets) -> None:
     name = sets.new()
-    with pytest.raises(PictureError, match=r"^notes.png is not a picture"):
+    with pytest.raises(PictureError, match=r"^notes.png is plain text"):
         sets.add(name, b"no picture", "notes.png")
     assert not sets.pictures(name)
 

@@ -142,7 +142,7 @@ def test_a_word_that_fails_in_a_pack_takes_no_other_one_with_it(
     queue.submit(data_set, "<eel>", **settings)
     working().join(240)
     assert [job.state for job in queue.jobs()] == ["done", "failed", "done"]
-    assert "is not a picture" in queue.job(damaged.id).sentence
+    assert "is plain text" in queue.job(damaged.id).sentence
     assert not [note for job in queue.jobs() for note in job.notes if "<dog>" in note]
 
 

@@ -20,6 +20,7 @@ from pseudoword.data.colour_profiles import to_srgb
 from pseudoword.data.decoding_memory import decoding_nbytes
 from pseudoword.errors import PictureError
 from pseudoword.files import read_regular
+from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes
 from pseudoword.process_wide import without_warnings
 from pseudoword.text import reason
 
@@ -27,11 +28,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """The formats that are read; HEIF too, if its library is installed."""
 
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 AVIF_BRANDS = {b"avif", b"avis"}
 VIDEO_BRANDS = tuple(b"3g avc1 dash f4v iso M4V mmp4 mp4 MSNV qt XAVC".split())
 """How the brands of videos begin; cameras' raw pictures and sounds have others."""
-ZIP, MATROSKA = b"PK\3\4", b"\x1a\x45\xdf\xa3"
+ZIP, MATROSKA, PNG, GIF = b"PK\3\4", b"\x1a\x45\xdf\xa3", b"\x89PNG", b"GIF8"
 
 MAX_FILE_NBYTES = 300_000_000
 """A larger file is not read."""
@@ -131,14 +131,19 @@ def decode(data: bytes, path: Path, background: str, needed_px: int | None = Non
 
 def _what_else(data: bytes) -> str:
     """What a file is that is no picture, and what to do."""
+    if not data:
+        return "empty. Replace it, or remove it"
     if data.startswith(ZIP):
         return "a zip archive. Unpack it, and give its folder"
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     if data.startswith(MATROSKA) or brand.startswith(VIDEO_BRANDS):
         return "a video. Save some of its frames as pictures"
-    if brand in HEIF_BRANDS | AVIF_BRANDS:
+    if brand in HEIF_BRANDS | AVIF_BRANDS or data.startswith((PNG, GIF)):
         return "a damaged picture, perhaps not copied as a whole. Replace it, or remove it"
-    return (
+    head = data[:HEAD_NBYTES].lower()
+    if b"<svg" in head and b"<html" not in head:
+        return "an SVG drawing, which cannot be read. Save it as PNG"
+    return describe_bytes(data, "picture") or (
         f"not a picture of a known format ({', '.join(FORMATS)}, HEIC), whatever its name says. "
         "Remove it, or save it as PNG"
     )
@@ -146,8 +151,6 @@ def _what_else(data: bytes) -> str:
 
 def _formats(data: bytes, path: Path) -> tuple[str, ...]:
     """The formats to try; loads the HEIF library if it is needed."""
-    if data.startswith(JXL_SIGNATURES):
-        raise PictureError(f"{path} is a JPEG XL picture, which cannot be read. Save it as PNG.")
     if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
         return FORMATS
     try:

@@ -25,8 +25,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"GIF8", "a GIF picture, which can hold no {expected}"),
     (b"\xff\x0a", _JPEG_XL),
     (b"\0\0\0\x0cJXL ", _JPEG_XL),
-    (b"%PDF", "a PDF document"),
-    (b"%!PS", "a PostScript document"),
+    (b"%PDF", "a PDF document, not the {expected}"),
+    (b"%!PS", "a PostScript document, not the {expected}"),
     (b"GGUF", "a GGUF model, which cannot be read"),
     (b"\x93NUMPY", "a NumPy array, not the {expected}"),
     (b"\x89HDF", "an HDF5 file, not the {expected}"),
@@ -57,13 +57,12 @@ def describe_bytes(data: bytes, expected: str = "embedding") -> str | None:
     head = data[:HEAD_NBYTES]
     if head and not head.strip(b"\0"):
         return "nothing but zero bytes, an unfinished download: download it again"
-    text = _text(head)
-    if text is not None:
-        return _describe_text(text, expected)
-    if len(head) > 262 and head[257:262] == b"ustar":
+    if kind := next((kind for magic, kind in _MAGIC if head.startswith(magic)), None):
+        return kind.format(expected=expected)
+    if head[257:262] == b"ustar":
         return f"a tar archive: unpack it and give the {expected} itself"
-    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
-    return kind and kind.format(expected=expected)
+    text = _text(head)
+    return None if text is None else _describe_text(text, expected)
 
 
 def _text(head: bytes) -> str | None:

@@ -50,7 +50,7 @@ def test_a_bad_picture_is_named_and_the_good_ones_are_taken(
     told = page.locator("#warnings [role=alert]")
     expect(told.filter(has_text="torn.png")).to_be_visible()
     expect(told.filter(has_text="nobody.txt belongs to no picture here")).to_be_visible()
-    expect(told.filter(has_text="notes.pdf is not a picture")).to_be_visible()
+    expect(told.filter(has_text="notes.pdf is a PDF document")).to_be_visible()
 
 
 def test_what_the_server_does_not_take_is_told_and_the_next_can_be_dropped(
