@@ -8,7 +8,7 @@ pictures through the VAE are what can be reached at all. Known things (styles) t
 again, from the word for their kind (for another style), show what rows can do where the U-Net
 knows the answer. Right pictures in another style show what a word reaches that does not follow, or
 learn, the style. A thing is also learned from pictures in the styles that it is then asked for in,
-and a style from more pictures.
+right ones or ones that the base draws over its own, and a style from more pictures.
 
 Identity is the mean cosine to the right pictures: of the pictures that were learned from (*seen*),
 and of the thing in other styles and on other backgrounds, or the style of other things (*new*).
@@ -58,6 +58,9 @@ BASE = "emoji"
 TOKEN = "<word>"
 BATCH = 4
 SAMPLER_STEPS = 10
+STRENGTH = 0.5
+"""The part of the timesteps that a picture is drawn over from."""
+
 RATES = {"rows": 0.5, "states": 0.1, "unet": 1e-4}
 """Of Adam, down to zero over the run. For rows and states it is a share of the usual size of their
 numbers."""
@@ -81,6 +84,8 @@ class Learner:
     """how many pictures of a style it learns from; 0: those of the benchmark"""
     asked_styles: bool = False
     """whether the last of a thing's five pictures are in the styles that the new prompts ask for"""
+    restyled: bool = False
+    """whether it then learns anew, also from what it draws over these pictures in those styles"""
 
 
 START, KNOWN = "starting words", "known words"
@@ -98,7 +103,10 @@ LEARNERS = {
     "3 rows, known {of}": Learner(rows=3, known=True),
 }
 FROM_OTHERS = {
-    "things": {"3 rows, the styles asked for": Learner(rows=3, asked_styles=True)},
+    "things": {
+        "3 rows, the styles asked for": Learner(rows=3, asked_styles=True),
+        "3 rows, restyled by the base": Learner(rows=3, restyled=True),
+    },
     "styles": {
         "3 rows, 20 pictures": Learner(rows=3, pictures=20),
         "3 rows, the whole U-Net, 20 pictures": Learner(rows=3, unet=".", pictures=20),
@@ -140,6 +148,18 @@ def new(task: Task) -> list[Asked]:
     return [
         Asked(p.text, p.reference, p.thing, p.style, p.background) for p in task.prompts if p.single
     ]
+
+
+def _not_shown(task: Task) -> list[str]:
+    """The styles that only new prompts ask for."""
+    known = {one.style for one in seen(task)}
+    return [*dict.fromkeys(one.style for one in new(task) if one.style not in known)]
+
+
+def _in_style(asked: Asked, style: str) -> Asked:
+    """The same thing and picture, asked for in another style."""
+    text = f"{_a(style)} of a [name] on {_a(asked.background)} background"
+    return replace(asked, text=text, style=style)
 
 
 def _a(words: str) -> str:
@@ -251,8 +271,7 @@ class Learned:
             t = (t / BATCH).long()
             clean = latents[which]
             noise = torch.randn(clean.shape, generator=source)
-            words = {} if self.rows is None else {TOKEN: {self._key: self.rows}}
-            text = family.encode_text([self.prompt(asked[i]) for i in which], words)
+            text = self._text([asked[i] for i in which])
             found = family.predict(schedule.noisy(clean, noise, t), t, text, micro)
             optimiser.zero_grad()
             mse_loss(found, schedule.target(clean, noise, t)).backward()
@@ -271,6 +290,33 @@ class Learned:
             self._family, [self.prompt(one) for one in asked], concepts,
             seeds=range(len(asked)), sampler_steps=SAMPLER_STEPS,
         )  # fmt: skip
+
+    @torch.no_grad()
+    def draw_over(self, asked: Sequence[Asked]) -> list[Image]:
+        """Each picture, drawn over for its prompt (img2img: Meng et al. 2022, arXiv 2108.01073)."""
+        from diffusers import StableDiffusionImg2ImgPipeline
+
+        family = self._family
+        pipeline = StableDiffusionImg2ImgPipeline(
+            family.modules()["vae"], None, None, family.denoiser, family.scheduler(), None, None,
+            requires_safety_checker=False,
+        )  # fmt: skip
+        pipeline.set_progress_bar_config(disable=True)
+        drawn: list[Image] = pipeline(
+            image=[one.picture.convert("RGB") for one in asked],
+            prompt_embeds=self._text(asked).hidden,
+            negative_prompt_embeds=family.encode_negative([""] * len(asked), {}).hidden,
+            strength=STRENGTH,
+            num_inference_steps=round(SAMPLER_STEPS / STRENGTH),
+            guidance_scale=family.defaults.guidance,
+            generator=[torch.Generator().manual_seed(seed) for seed in range(len(asked))],
+        ).images
+        return drawn
+
+    def _text(self, asked: Sequence[Asked]) -> Condition:
+        words = {} if self.rows is None else {TOKEN: {self._key: self.rows}}
+        text: Condition = self._family.encode_text([self.prompt(one) for one in asked], words)
+        return text
 
     def prompt(self, asked: Asked) -> str:
         """The prompt with the word in it."""
@@ -329,8 +375,13 @@ class Bench:
         else:
             learned = Learned(self._family, learner, task.init_word)
             with learned.in_place():
+                seed = zlib.crc32(task.name.encode())
                 if learned.groups:
-                    learned.learn(groups["seen"], self._steps, zlib.crc32(task.name.encode()))
+                    learned.learn(groups["seen"], self._steps, seed)
+                if learner.restyled:
+                    also = self._restyled(task, learned)
+                    learned = Learned(self._family, learner, task.init_word)
+                    learned.learn([*groups["seen"], *also], self._steps, seed)
                 pictures = learned.draw(every)
         sheet = self._folder(name) / f"{file_stem(task.name)}.png"
         sheet.parent.mkdir(parents=True, exist_ok=True)
@@ -350,15 +401,19 @@ class Bench:
 
     def _in_asked_styles(self, task: Task) -> list[Asked]:
         """As many pictures of a thing as before, the last ones in styles that were not shown."""
-        usual = seen(task)
-        known = {one.style for one in usual}
-        wanted = dict.fromkeys(one.style for one in new(task) if one.style not in known)
+        usual, wanted = seen(task), _not_shown(task)
         kept = usual[: -len(wanted)]
         for style, one in zip(wanted, usual[len(kept) :], strict=True):
-            text = f"{_a(style)} of a [name] on {_a(one.background)} background"
             picture = self._picture(one.thing, style, one.background)
-            kept.append(replace(one, text=text, picture=picture, style=style))
+            kept.append(replace(_in_style(one, style), picture=picture))
         return kept
+
+    def _restyled(self, task: Task, learned: Learned) -> list[Asked]:
+        """Two of a thing's pictures in each style that was not shown, as the base draws them."""
+        usual = iter(seen(task))
+        asked = [_in_style(next(usual), style) for style in _not_shown(task) for _ in range(2)]
+        drawn = learned.draw_over(asked)
+        return [replace(one, picture=picture) for one, picture in zip(asked, drawn, strict=True)]
 
     def _more(self, task: Task, count: int) -> list[Asked]:
         """So many pictures in a style, of known things that the prompts do not ask for."""
