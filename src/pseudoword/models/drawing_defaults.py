@@ -59,31 +59,26 @@ class DrawingDefaults:
         return cls(
             _number(parts, GUIDANCE_KEY, usual.guidance),
             _number(parts, RESCALE_KEY, 0.0),
-            _steps(parts, usual.sampler_steps, timesteps),
+            folder.whole_number(
+                parts.setting(STEPS_KEY, usual.sampler_steps), _where(parts, STEPS_KEY), timesteps
+            ),
             _emphasis(parts),
         )
 
 
+def _where(parts: ModelParts, name: str) -> str:
+    return f"{parts.source.name}: {name} in model_index.json"
+
+
 def _number(parts: ModelParts, name: str, usual: float) -> float:
-    where = f"{parts.source.name}: {name} in model_index.json"
-    return folder.finite_number(parts.setting(name, usual), where)
-
-
-def _steps(parts: ModelParts, usual: int, timesteps: int) -> int:
-    steps = _number(parts, STEPS_KEY, usual)
-    if not (steps.is_integer() and 1 <= steps <= timesteps):
-        raise BaseModelError(
-            f"{parts.source.name}: {STEPS_KEY} in model_index.json is {steps:g}, but should be a "
-            f"whole number from 1 to {timesteps}"
-        )
-    return int(steps)
+    return folder.finite_number(parts.setting(name, usual), _where(parts, name))
 
 
 def _emphasis(parts: ModelParts) -> Emphasis:
     emphasis: Emphasis = parts.setting(EMPHASIS_KEY, "original")
     if emphasis not in get_args(Emphasis):
         raise BaseModelError(
-            f"{parts.source.name}: {EMPHASIS_KEY} in model_index.json is {emphasis!r:.60}, but "
-            f"should be one of {', '.join(get_args(Emphasis))}"
+            f"{_where(parts, EMPHASIS_KEY)} is {emphasis!r:.60}, but should be one of "
+            f"{', '.join(get_args(Emphasis))}"
         )
     return emphasis
