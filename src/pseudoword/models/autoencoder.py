@@ -132,8 +132,7 @@ class Autoencoder:
     @torch.no_grad()
     def _check(self, vae: Any) -> None:
         """Check on a small picture that the VAE gives finite numbers in the right shape."""
-        placement, name = self.parts.placement, self.parts.source.name
-        side = 2
+        placement, name, side = self.parts.placement, self.parts.source.name, 2
         pixels = torch.zeros(
             1, 3, side * self.scale, side * self.scale, device=placement.device, dtype=vae.dtype
         )
@@ -141,9 +140,9 @@ class Autoencoder:
             latent, _ = self.moments(vae, pixels)
             shift, factor = self.scaling(vae, latent)
             scaled = (latent - shift) * factor
-            check_output(scaled, (1, self.channels, side, side), name, placement.dtype)
+            check_output(scaled, (1, self.channels, side, side), name)
             decoded = self.pixels_of(vae, self.unscaled(vae, scaled))
-            check_output(decoded, tuple(pixels.shape), name, placement.dtype)
+            check_output(decoded, tuple(pixels.shape), name)
 
 
 class DeepAutoencoder(Autoencoder):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError, PseudowordError
-from pseudoword.models.loading.parts import TOO_LARGE
+from pseudoword.models.loading.weights import advice_on_range
 from pseudoword.text import reason
 
 
@@ -25,14 +25,13 @@ def working_together(model: str, parts: str) -> Iterator[None]:
         ) from error
 
 
-def check_output(output: Tensor, shape: tuple[int, ...], model: str, dtype: torch.dtype) -> None:
+def check_output(output: Tensor, shape: tuple[int, ...], model: str) -> None:
     """Check that an output has this shape and finite numbers.
 
     Args:
         output: of a part.
         shape: what it should have.
         model: its name, for the error message.
-        dtype: the precision that the model was loaded with.
 
     Raises:
         ValueError: it has another shape.
@@ -43,5 +42,5 @@ def check_output(output: Tensor, shape: tuple[int, ...], model: str, dtype: torc
     if not torch.isfinite(output).all():
         raise BaseModelError(
             f"{model} predicts numbers that are not finite, so it can neither train nor draw"
-            f"{TOO_LARGE if dtype is torch.float16 else ''}."
+            f"{advice_on_range(output.dtype)}."
         )

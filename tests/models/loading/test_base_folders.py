@@ -102,6 +102,13 @@ def test_an_invalid_config_is_an_error_at_once(folder: Path, name: str) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
 
 
+def test_another_precision_is_no_advice_for_a_vae_that_is_in_float32_already(folder: Path) -> None:
+    change(folder / "vae/config.json", scaling_factor=0)
+    with pytest.raises(BaseModelError, match="not finite") as refusal:
+        base_model.load_named(str(folder), "cpu", "float16").modules()
+    assert "float16" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("name", ["layers", "text layers", "blocks", "sizes", "pipelines", "width"])
 def test_an_invalid_config_is_an_error_when_memory_is_planned(folder: Path, name: str) -> None:
     file, values, _ = INVALID[name]

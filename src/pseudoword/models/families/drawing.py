@@ -21,7 +21,8 @@ from pseudoword.models.drawing_defaults import (
 )
 from pseudoword.models.family import Condition, Family, GenerationSettings
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
+from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.weights import advice_on_range
 from pseudoword.models.lora import Lora, apply_loras
 from pseudoword.models.part_checks import working_together
 from pseudoword.models.reading.injection import Words
@@ -103,8 +104,7 @@ class DiffusersDrawing(Family):
         if not torch.isfinite(pixels).all():
             raise BaseModelError(
                 f"{self.source.name} draws numbers that are not finite with these settings, so "
-                "there is no picture"
-                f"{TOO_LARGE if self.dtype is torch.float16 else ''}."
+                f"there is no picture{advice_on_range(self.dtype)}."
             )
         from diffusers.image_processor import VaeImageProcessor
 

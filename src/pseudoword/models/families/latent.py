@@ -163,8 +163,7 @@ class LatentFamily(DiffusersDrawing):
             t = torch.zeros(1, dtype=torch.int64, device=self.device)
             micro_conditioning = torch.ones(1, 6, dtype=torch.int64, device=self.device)
             output = self.predict(noisy, t, self.encode_text([""], {}), micro_conditioning)
-            shape = (1, self.latent_channels, side, side)
-            check_output(output, shape, self.source.name, self.dtype)
+            check_output(output, (1, self.latent_channels, side, side), self.source.name)
         self.check_pipeline()
 
     @property

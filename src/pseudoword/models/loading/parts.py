@@ -25,7 +25,12 @@ from pseudoword.models.loading.loaders import using_loaders
 from pseudoword.models.loading.plain_weights import load_plain
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.models.loading.source import BaseSource, Placement
-from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
+from pseudoword.models.loading.weights import (
+    advice_on_range,
+    copy_mapped,
+    find_not_finite,
+    limit_weights,
+)
 from pseudoword.models.reading.clip_reader import ClipReader, prompt_length
 from pseudoword.models.reading.prompt_reader import PromptReader
 from pseudoword.models.reading.text_encoder import TextEncoder
@@ -42,8 +47,6 @@ FEWEST_ENTRIES = 128
 
 MOST_TIMESTEPS = 100_000
 """1000 is usual."""
-
-TOO_LARGE = ". Perhaps they are too large for float16: try --dtype bfloat16 or float32"
 
 
 class ModelParts:
@@ -155,7 +158,7 @@ class ModelParts:
             raise BaseModelError(
                 f"{self.source.name}: its {part} has numbers that are not finite, in "
                 f"{damaged}, so it can neither train nor draw: the file is damaged"
-                f"{TOO_LARGE if dtype is torch.float16 else ''}."
+                f"{advice_on_range(dtype)}."
             )
 
     @contextmanager

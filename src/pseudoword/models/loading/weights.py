@@ -33,6 +33,13 @@ def find_not_finite(model: nn.Module) -> str | None:
     return None
 
 
+def advice_on_range(dtype: torch.dtype) -> str:
+    """What may help where numbers in this precision are not finite, behind a sentence; or empty."""
+    if dtype is not torch.float16:
+        return ""
+    return ". Perhaps they are too large for float16: try --dtype bfloat16 or float32"
+
+
 def sampled_digest(*modules: nn.Module) -> str:
     """A hash over the first 16 numbers of every weight: quick, and different between models."""
     weights = [w for module in modules for _, w in sorted(module.state_dict().items())]
