@@ -15,7 +15,7 @@ from pseudoword.models.families.transformer import PLANNED_TOKENS, TransformerFa
 from pseudoword.models.family import Condition
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.reading.language_model import up_to
-from pseudoword.models.reading.pipeline_readers import empty, most_tokens
+from pseudoword.models.reading.pipeline_readers import cut_as_in, empty, most_tokens
 from pseudoword.models.reading.sequence_reader import SequenceReader
 
 PIPELINE = "Lumina2Pipeline"
@@ -26,16 +26,8 @@ def _behind_sentence(tokenizer: Any) -> SequenceReader:
     sentence: str = empty(PIPELINE).system_prompt
     tokenizer.padding_side = "right"
     return SequenceReader(
-        tokenizer,
-        most_tokens(PIPELINE),
-        lambda prompt: f"{sentence} <Prompt Start> {prompt}",
+        tokenizer, most_tokens(PIPELINE), lambda prompt: f"{sentence} <Prompt Start> {prompt}"
     )
-
-
-def _alone(tokenizer: Any) -> SequenceReader:
-    """Negative prompts, which have no sentence before them."""
-    tokenizer.padding_side = "right"
-    return SequenceReader(tokenizer, most_tokens(PIPELINE))
 
 
 class Lumina2(TransformerFamily):
@@ -51,7 +43,7 @@ class Lumina2(TransformerFamily):
             "gemma2_2b",
             "Gemma2Model",
             reads=_behind_sentence,
-            reads_negative=_alone,
+            reads_negative=cut_as_in(PIPELINE),
             masked=True,
             take=partial(up_to, last=-2),
         ),

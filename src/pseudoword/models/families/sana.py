@@ -15,7 +15,7 @@ from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.reading.language_model import up_to
-from pseudoword.models.reading.pipeline_readers import default, lower_case, most_tokens
+from pseudoword.models.reading.pipeline_readers import cut_as_in, default, lower_case, most_tokens
 from pseudoword.models.reading.sequence_reader import SequenceReader
 
 PIPELINE = "SanaPipeline"
@@ -27,7 +27,8 @@ SIDES = 32
 def _behind_instruction(tokenizer: Any) -> SequenceReader:
     """Prompts with an instruction before them, of which only the first token is text."""
     instruction = "\n".join(default(PIPELINE, "complex_human_instruction"))
-    own = _alone(tokenizer).length
+    own = most_tokens(PIPELINE)
+    tokenizer.padding_side = "right"
     length = len(tokenizer.encode(instruction)) + own - 2
     return SequenceReader(
         tokenizer,
@@ -35,12 +36,6 @@ def _behind_instruction(tokenizer: Any) -> SequenceReader:
         lambda prompt: instruction + lower_case(prompt),
         used=[0, *range(length - own + 1, length)],
     )
-
-
-def _alone(tokenizer: Any) -> SequenceReader:
-    """Negative prompts, which have no instruction."""
-    tokenizer.padding_side = "right"
-    return SequenceReader(tokenizer, most_tokens(PIPELINE), lower_case)
 
 
 class Sana(TransformerFamily):
@@ -56,7 +51,7 @@ class Sana(TransformerFamily):
             "gemma2_2b",
             "Gemma2Model",
             reads=_behind_instruction,
-            reads_negative=_alone,
+            reads_negative=cut_as_in(PIPELINE, lower_case),
             masked=True,
             take=up_to,
         ),

@@ -52,7 +52,7 @@ class EncoderPart:
     reads: Reads | None = None
     """makes a reader of its tokenizer; None: it is a CLIP"""
     reads_negative: Reads | None = None
-    """makes a reader of negative prompts, if they are read in another way"""
+    """makes one of the same tokenizer for negative prompts, if they are read in another way"""
     masked: bool = False
     """whether it is told which tokens are padding; a CLIP's config says so"""
     take: Take = whole
