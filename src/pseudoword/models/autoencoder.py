@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pseudoword.models.diffusers_classes import diffusers_class
 from pseudoword.models.family import Moments
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
@@ -38,9 +39,7 @@ class Autoencoder:
     @cached_property
     def model(self) -> Any:
         """The VAE itself, in float32 where half precision would overflow."""
-        import diffusers
-
-        dtype, kind = self.parts.placement.dtype, getattr(diffusers, self.kind)
+        dtype, kind = self.parts.placement.dtype, diffusers_class(self.kind)
         config = self.parts.config(kind, "vae")
         upcast = dtype is torch.float16 or config.get("force_upcast", self.upcasts)
         vae = self.parts.load_frozen(kind, "vae", torch_dtype=torch.float32 if upcast else dtype)
@@ -70,9 +69,7 @@ class Autoencoder:
         Raises:
             BaseModelError: there is no config, or it is damaged.
         """
-        import diffusers
-
-        config = parts.config(getattr(diffusers, cls.kind), "vae")
+        config = parts.config(diffusers_class(cls.kind), "vae")
         return int(2 ** folder.halving_count(config, f"{parts.source.name}: its vae", cls.blocks))
 
     def moments(self, vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models import samplers
 from pseudoword.models.autoencoder import Autoencoder
+from pseudoword.models.diffusers_classes import diffusers_class, without_parts
 from pseudoword.models.drawing_defaults import (
     FEW_STEP_SCHEDULERS,
     FEW_STEPS,
@@ -202,15 +203,13 @@ class DiffusersDrawing(Family):
 
     @property
     def _pipeline_kind(self) -> Any:
-        import diffusers
-
-        return getattr(diffusers, self.pipelines[0])
+        return diffusers_class(self.pipelines[0])
 
     def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
         """A new pipeline of diffusers with our parts; new each time, as its scheduler has state."""
         kind = self._pipeline_kind
         parameters = signature(kind).parameters
-        parts: dict[str, Any] = {n: None for n, p in parameters.items() if p.default is p.empty}
+        parts = without_parts(kind)
         parts |= {self.denoiser_part: self.denoiser, "scheduler": self.scheduler(scheduler)}
         parts |= more
         if "requires_safety_checker" in parameters:

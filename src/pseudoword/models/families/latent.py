@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pseudoword.errors import SettingsError
 from pseudoword.models.autoencoder import Autoencoder
+from pseudoword.models.diffusers_classes import diffusers_class
 from pseudoword.models.families.drawing import DiffusersDrawing
 from pseudoword.models.family import Moments
 from pseudoword.models.flow import Flow
@@ -27,8 +28,8 @@ from pseudoword.models.reading.text_encoder import TextEncoder
 class LatentFamily(DiffusersDrawing):
     """A denoiser of latents, the VAE that makes them, and text encoders.
 
-    A family is a subclass that names its pipelines in diffusers and its text encoders, loads its
-    denoiser, and says how text conditions it.
+    A family is a subclass that names its pipelines in diffusers, its denoiser and its text
+    encoders, and says how text conditions it.
     """
 
     kind: str
@@ -84,13 +85,13 @@ class LatentFamily(DiffusersDrawing):
     def _encoders_in(cls, parts: ModelParts) -> list[EncoderPart]:
         return [one for one in cls.text_encoders if not one.optional or parts.has(one.folder)]
 
-    @abstractmethod
     def load_denoiser(self) -> Any:
         """Load the denoiser.
 
         Raises:
             BaseModelError: it is not one that draws from text.
         """
+        return self.parts.load_frozen(diffusers_class(self.kind), self.denoiser_part)
 
     def checkpointing(self) -> Sequence[Callable[..., Any]]:
         """A function in the place of diffusers' own that computes a block again, if any."""

@@ -3,11 +3,11 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from torch import Tensor
 
 from pseudoword.models.autoencoder import Autoencoder
+from pseudoword.models.diffusers_classes import diffusers_class
 from pseudoword.models.families.configs import LARGEST_SAMPLE, sample_side
 from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, MicroConditioning
@@ -51,18 +51,11 @@ class TransformerFamily(LatentFamily):
         """The resolution and the step that the transformer's config states, or usual ones."""
         if not cls.states_size:
             return _usual_resolution(parts, cls.autoencoder_kind)
-        import diffusers
-
-        config = parts.config(getattr(diffusers, cls.kind), "transformer")
+        config = parts.config(diffusers_class(cls.kind), cls.denoiser_part)
         where, scale = f"{parts.source.name}: its transformer", cls.autoencoder_kind.scale_of(parts)
         side = sample_side(config, where)
         patch = folder.whole_number(config.get("patch_size"), f"{where}: patch_size", LARGEST_PATCH)
         return side * scale, patch * scale
-
-    def load_denoiser(self) -> Any:
-        import diffusers
-
-        return self.parts.load_frozen(getattr(diffusers, self.kind), "transformer")
 
     def make_noise_schedule(self) -> NoiseSchedule:
         from diffusers import FlowMatchEulerDiscreteScheduler

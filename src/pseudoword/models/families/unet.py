@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pseudoword.errors import BaseModelError
 from pseudoword.formats.keys import is_layered
-from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.compute.unet_activations import replace_activations
 from pseudoword.models.cross_attention import cross_attention_layers, join_layers, text_per_layer
+from pseudoword.models.diffusers_classes import diffusers_class
 from pseudoword.models.families.configs import diffusion_schedule, sample_side
 from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning
@@ -43,9 +43,8 @@ class UNetFamily(LatentFamily):
         super().__init__(source, placement)
 
     def load_denoiser(self) -> Any:
-        from diffusers import UNet2DConditionModel
-
-        unet = self.parts.load_frozen(UNet2DConditionModel, "unet", replace_activations)
+        kind = diffusers_class(self.kind)
+        unet = self.parts.load_frozen(kind, self.denoiser_part, replace_activations)
         takes, gives = unet.config.in_channels, unet.config.out_channels
         if takes not in {gives, 2 * gives + 1}:  # inpainting: a mask and a masked picture too
             raise BaseModelError(
@@ -98,13 +97,11 @@ class UNetFamily(LatentFamily):
         """While open, each layer of the U-Net reads its own text if `condition` is layered."""
         return text_per_layer(self.denoiser, self._layers) if condition.layered else nullcontext()
 
-    @staticmethod
-    def resolution_of(parts: ModelParts) -> tuple[int, int]:
+    @classmethod
+    def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
         """The sides must be multiples of the VAE's scale times the U-Net's own downsampling."""
-        from diffusers import UNet2DConditionModel
-
-        unet, where = parts.config(UNet2DConditionModel, "unet"), f"{parts.source.name}: its unet"
-        scale = Autoencoder.scale_of(parts)
+        unet = parts.config(diffusers_class(cls.kind), cls.denoiser_part)
+        where, scale = f"{parts.source.name}: its unet", cls.autoencoder_kind.scale_of(parts)
         return sample_side(unet, where) * scale, scale * 2 ** folder.halving_count(unet, where)
 
     def predict(
@@ -187,9 +184,7 @@ class UNetFamily(LatentFamily):
 
     @property
     def _pipeline_kind(self) -> Any:
-        import diffusers
-
-        return getattr(diffusers, self.pipelines[self._takes_mask])
+        return diffusers_class(self.pipelines[self._takes_mask])
 
     def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
         vae = {"vae": self.vae} if self._takes_mask else {}

@@ -1,6 +1,5 @@
 """Load the parts of a base model from a folder, the hub, or a single file."""
 
-import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pseudoword.models.compute.frozen_layers import can_pack, replace_forwards
 from pseudoword.models.compute.letting_go import free_at_once
 from pseudoword.models.compute.text_attention import replace_attention
 from pseudoword.models.compute.transformer_blocks import replace_blocks
+from pseudoword.models.diffusers_classes import defaults_of, diffusers_class
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.encoder_part import EncoderPart, Take, whole, without_last_layers
 from pseudoword.models.loading.header import read_header
@@ -187,9 +187,7 @@ class ModelParts:
 
     def config(self, kind: Any, part: str) -> dict[str, Any]:
         """The config of a part that need not be loaded; missing entries have `kind`'s defaults."""
-        options = inspect.signature(kind.__init__).parameters
-        defaults = {name: o.default for name, o in options.items() if o.default is not o.empty}
-        return defaults | self._read(f"{part}/{kind.config_name}")
+        return defaults_of(kind) | self._read(f"{part}/{kind.config_name}")
 
     def setting(self, name: str, default: Any) -> Any:
         """An entry of `model_index.json`, the config of the whole model."""
@@ -278,9 +276,6 @@ class ModelParts:
             return kind.from_pretrained(self._configs, use_safetensors=False, **options)
 
     def _from_single_file(self, part: str, dtype: Any) -> Any:
-        import diffusers
-
-        kind = getattr(diffusers, self.pipeline)
         without_others = {
             name: None
             for name, entry in self._read("model_index.json").items()
@@ -288,7 +283,7 @@ class ModelParts:
         }
         header = read_header(Path(self.source.path))
         with limit_weights(*folder.size_of([header])):
-            pipeline = kind.from_single_file(
+            pipeline = diffusers_class(self.pipeline).from_single_file(
                 self.source.path,
                 config=self._configs,
                 torch_dtype=dtype,

@@ -7,7 +7,6 @@ models; `clip_merges.txt` is the vocabulary of OpenAI's CLIP (MIT).
 
 import atexit
 import hashlib
-import inspect
 import json
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudoword.files import cache_folder, move
+from pseudoword.models.diffusers_classes import defaults_of
 
 HERE = Path(__file__).parent
 
@@ -92,8 +92,7 @@ def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
     kind = getattr(diffusers, config.get("_class_name", ""), None)
     if kind is None or not issubclass(kind, diffusers.ModelMixin):
         return config
-    options = inspect.signature(kind.__init__).parameters
-    return {k: o.default for k, o in options.items() if o.default is not o.empty} | config
+    return defaults_of(kind) | config
 
 
 def clip_tokenizer(pad_token: str) -> Any:

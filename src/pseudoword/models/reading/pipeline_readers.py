@@ -8,6 +8,7 @@ its file. Pipelines are named, since diffusers takes seconds to import.
 from inspect import signature
 from typing import Any
 
+from pseudoword.models.diffusers_classes import diffusers_class, without_parts
 from pseudoword.models.reading.prompt_reader import Reads
 from pseudoword.models.reading.sequence_reader import SequenceReader, Template, as_it_is
 
@@ -56,17 +57,10 @@ def most_tokens(pipeline: str) -> int:
 
 def default(pipeline: str, name: str) -> Any:
     """What a pipeline takes for an argument that it is called without."""
-    return signature(_kind(pipeline).__call__).parameters[name].default
+    return signature(diffusers_class(pipeline).__call__).parameters[name].default
 
 
 def empty(pipeline: str) -> Any:
     """A pipeline without its parts, which tells its template."""
-    kind = _kind(pipeline)
-    needed = [name for name, p in signature(kind).parameters.items() if p.default is p.empty]
-    return kind(**dict.fromkeys(needed))
-
-
-def _kind(pipeline: str) -> Any:
-    import diffusers
-
-    return getattr(diffusers, pipeline)
+    kind = diffusers_class(pipeline)
+    return kind(**without_parts(kind))
