@@ -28,9 +28,11 @@ class Claiming:
     def __init__(self, queue: Queue, worker: str, config: WorkConfig, progress: Progress) -> None:
         self._queue, self._worker, self._config, self._progress = queue, worker, config, progress
         self._watch = Watch(queue.store)
-        self._values: dict[str, Mapping[str, str]] = {}
+        self.loaded: str | None = None
+        """the name of a job whose base model is in memory; None: none is"""
+        self._kinds: dict[str, tuple[str, ...]] = {}
         """name of a job -> its values of `SHARED`"""
-        self._kinds: dict[tuple[str, ...], Mapping[str, str]] = {}
+        self._once: dict[tuple[str, ...], tuple[str, ...]] = {}
         """these values, once for the many jobs that have the same"""
         self._without: dict[tuple[str, ...], str] = {}
         """the values of `OF_BASE` of base models that this worker cannot load -> why"""
@@ -39,9 +41,7 @@ class Claiming:
         self._others_since: float | None = None
         """since when a word is known to wait that cannot share a pack with them; None: none does"""
 
-    def claim(
-        self, most: int, loaded: tuple[str, ...] | None, like: Claim | None = None
-    ) -> Iterator[Claim]:
+    def claim(self, most: int, like: Claim | None = None) -> Iterator[Claim]:
         """Claim waiting words that can share a pack; those for the loaded base model first.
 
         A word whose last try failed is claimed alone, so that it takes no other one with it. While
@@ -50,7 +50,6 @@ class Claiming:
 
         Args:
             most: how many.
-            loaded: the values of `OF_BASE` that the loaded base model has; None if none is.
             like: one of the pack that they are to join.
         """
         histories = self._queue.histories()
@@ -58,8 +57,8 @@ class Claiming:
         waiting = [name for name in histories if self._may_claim(name, histories[name])]
         random.shuffle(waiting)  # so that workers do not all try to claim the same one
         waiting.sort(key=lambda name: not self.is_alone(histories[name]))
-        for name in islice((one for one in waiting if one not in self._values), LOOK_AHEAD):
-            self.shared(name, SHARED)
+        for name in islice((one for one in waiting if one not in self._kinds), LOOK_AHEAD):
+            self._kind_of(name)
         others = [name for name in waiting if self._is_other(name, histories[name])]
         turn_is_over = self._turn_is_over(some_wait=bool(others))
         if turn_is_over and like is not None:
@@ -67,17 +66,17 @@ class Claiming:
         first = dict.fromkeys(others if turn_is_over else ())
         rest = [name for name in waiting if name not in first]
         count = 0
-        shared = None if like is None else self.shared(like.name, SHARED)
-        for name in chain(first, self._loaded_first(rest, loaded)):
+        kind = None if like is None else self._kind_of(like.name)
+        for name in chain(first, self._loaded_first(rest)):
             alone = self.is_alone(histories[name])
-            if shared is not None and (alone or self.shared(name, SHARED) != shared):
+            if kind is not None and (alone or self._kind_of(name) != kind):
                 continue
             claim = self._queue.claim(name, self._worker, self._config.lease)
             if claim is None:
                 continue
-            shared = self.shared(name, SHARED)
-            if alone or shared != self._kind:
-                self._kind, self._others_since = shared, None
+            kind = self._kind_of(name)
+            if alone or kind != self._kind:
+                self._kind, self._others_since = kind, None
             yield claim
             count += 1
             if alone or count == most:
@@ -85,8 +84,8 @@ class Claiming:
 
     def _is_other(self, name: str, events: Sequence[Event]) -> bool:
         """Whether a word is known that cannot join a pack of those that were claimed last."""
-        known = name in self._values and self._kind is not None
-        return self.is_alone(events) or (known and self.shared(name, SHARED) != self._kind)
+        known = name in self._kinds and self._kind is not None
+        return self.is_alone(events) or (known and self._kind_of(name) != self._kind)
 
     def _turn_is_over(self, *, some_wait: bool) -> bool:
         """Whether others have waited long enough; `some_wait` as of now."""
@@ -118,12 +117,12 @@ class Claiming:
 
     def leave(self, name: str, why: str) -> None:
         """Claim no more words with the base model of this one, as it cannot be loaded here."""
-        self._without[self.shared(name, OF_BASE)] = why
+        self._without[self._base_of(name)] = why
 
     def left(self) -> dict[str, str]:
         """The words that wait for a worker that can load their base model: name -> why."""
         return {
-            name: self._without[self.shared(name, OF_BASE)]
+            name: self._without[self._base_of(name)]
             for name, events in self._queue.histories().items()
             if history.state(events) == "waiting" and not self._may_claim(name, events)
         }
@@ -132,26 +131,29 @@ class Claiming:
         """Whether a word waits, and its base model can be loaded here as far as is known."""
         if history.state(events) != "waiting":
             return False
-        return not self._without or self.shared(name, OF_BASE) not in self._without
+        return not self._without or self._base_of(name) not in self._without
 
-    def shared(self, name: str, settings: Sequence[str]) -> tuple[str, ...]:
-        """Some settings of `SHARED` of a job. They never change, so each job is read once."""
-        if name not in self._values:
+    def _base_of(self, name: str) -> tuple[str, ...]:
+        """A job's values of `OF_BASE`, with which `SHARED` begins."""
+        return self._kind_of(name)[: len(OF_BASE)]
+
+    def _kind_of(self, name: str) -> tuple[str, ...]:
+        """A job's values of `SHARED`. They never change, so each job is read once."""
+        if name not in self._kinds:
             try:
                 found = tomllib.loads(self._queue.settings(name))
             except ValueError:  # it is told when the job is opened, and may be mended then
-                return tuple("" for _ in settings)
+                return ("",) * len(SHARED)
             values = tuple(str(found.get(setting)) for setting in SHARED)
-            self._values[name] = self._kinds.setdefault(
-                values, dict(zip(SHARED, values, strict=True))
-            )
-        return tuple(self._values[name][setting] for setting in settings)
+            self._kinds[name] = self._once.setdefault(values, values)
+        return self._kinds[name]
 
-    def _loaded_first(self, names: Sequence[str], loaded: tuple[str, ...] | None) -> Iterator[str]:
+    def _loaded_first(self, names: Sequence[str]) -> Iterator[str]:
         """`names`, those for the loaded base model first; settings are read one by one."""
+        loaded = None if self.loaded is None else self._base_of(self.loaded)
         others = []
         for name in names:
-            if loaded in (None, self.shared(name, OF_BASE)):
+            if loaded in (None, self._base_of(name)):
                 yield name
             else:
                 others.append(name)

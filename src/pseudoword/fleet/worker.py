@@ -29,7 +29,7 @@ from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint, requests
 from pseudoword.runs.folder import CONFIG, RunFolder
 from pseudoword.runs.interrupt import Interrupted, insists, signals_to, stopped_at_once
-from pseudoword.runs.loaded_base import OF_BASE, LoadedBase
+from pseudoword.runs.loaded_base import LoadedBase
 from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import finished, learn
 from pseudoword.text import counted, reason
@@ -88,8 +88,6 @@ class Worker:
         self._queue = Queue(PatientStore(queue.store, self._have_patience), queue.address)
         self._claiming = Claiming(self._queue, self.name, config, progress)
         self._base = LoadedBase(progress)
-        self._loaded: tuple[str, ...] | None = None
-        """the settings of the base model in memory, as jobs write them"""
         self._claims: dict[str, Claim] = {}
         """name of a job -> its claim, as long as it is ours"""
         self._active: dict[str, _Claimed] = {}
@@ -197,7 +195,7 @@ class Worker:
     def _claim(self, room: int, like: Claim | None = None) -> list[Claim]:
         """Claim words; with `like`, those that can join its pack."""
         claims = []
-        for claim in self._claiming.claim(room, self._loaded, like):
+        for claim in self._claiming.claim(room, like):
             self._claims[claim.name] = claim
             claims.append(claim)
             if self._stopping is not None:
@@ -333,7 +331,7 @@ class Worker:
         return left
 
     def _load(self, one: _Claimed) -> Family:
-        self._loaded, self._loading = None, True
+        self._claiming.loaded, self._loading = None, True
         try:
             if self._stopping is not None:
                 raise Interrupted("stopped", self._stopping)
@@ -342,7 +340,7 @@ class Worker:
             raise _NoBaseError(str(error)) from error
         finally:
             self._loading = False
-        self._loaded = self._claiming.shared(one.claim.name, OF_BASE)
+        self._claiming.loaded = one.claim.name
         return family
 
     def _is_active(self, one: _Claimed) -> bool:
