@@ -27,6 +27,7 @@ from pseudoword.fleet import worker as worker_module
 from pseudoword.fleet.history import Event
 from pseudoword.fleet.life import SignOfLife
 from pseudoword.fleet.queue import Queue, open_queue
+from pseudoword.fleet.unpacked import Unpacked
 from pseudoword.fleet.view import view
 from pseudoword.fleet.worker import Worker
 from pseudoword.models import base_model
@@ -415,7 +416,7 @@ def test_a_pack_that_goes_on_for_long_keeps_nothing_of_words_that_have_left(
 
     def count() -> int:
         gc.collect()
-        kinds_of = (PlannedRun, Trained, worker_module._Claimed)
+        kinds_of = (PlannedRun, Trained, Unpacked)
         return sum(isinstance(one, kinds_of) for one in gc.get_objects())
 
     class Counting(Silent):

@@ -39,7 +39,7 @@ def test_who_is_stopped_while_it_unpacks_learns_nothing(
         worker.stop()
         return jobs.open_job(job, folder, out)
 
-    monkeypatch.setattr("pseudoword.fleet.worker.open_job", stopped)
+    monkeypatch.setattr("pseudoword.fleet.unpacked.open_job", stopped)
     with pytest.raises(Interrupted):
         worker.run()
     assert kinds(queue, "a") == kinds(queue, "b") == ["claimed", "returned"]

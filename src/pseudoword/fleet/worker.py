@@ -20,18 +20,17 @@ from pseudoword.errors import BaseModelError, DamagedError, PseudowordError, Sto
 from pseudoword.fleet import archive, scratch
 from pseudoword.fleet.claiming import Claiming
 from pseudoword.fleet.history import Event
-from pseudoword.fleet.jobs import open_job
 from pseudoword.fleet.life import SignOfLife, new_name
 from pseudoword.fleet.queue import Claim, Queue
 from pseudoword.fleet.stores import PatientStore
+from pseudoword.fleet.unpacked import Unpacked, unpack
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint, requests
-from pseudoword.runs.folder import CONFIG, RunFolder
 from pseudoword.runs.interrupt import Interrupted, insists, signals_to, stopped_at_once
 from pseudoword.runs.loaded_base import LoadedBase
 from pseudoword.runs.planned import Options
-from pseudoword.runs.runner import finished, learn
+from pseudoword.runs.runner import learn
 from pseudoword.text import counted, reason
 
 BEATS = 4
@@ -63,20 +62,6 @@ class _NoBaseError(Exception):
     """The base model of a pack cannot be loaded here; another worker may have it."""
 
 
-@dataclass(frozen=True)
-class _Claimed:
-    """A claimed word, ready to be learned."""
-
-    claim: Claim
-    config: TrainConfig
-    folder: Path
-    """all that there is of it on this machine"""
-
-    @property
-    def run(self) -> Path:
-        return self.config.folder
-
-
 class Worker:
     """A worker of a queue. It is also the progress of its runs, and so sees each of their steps."""
 
@@ -90,7 +75,7 @@ class Worker:
         self._base = LoadedBase(progress)
         self._claims: dict[str, Claim] = {}
         """name of a job -> its claim, as long as it is ours"""
-        self._active: dict[str, _Claimed] = {}
+        self._active: dict[str, Unpacked] = {}
         """name of a job -> what was unpacked to be learned now"""
         self._taken: set[Claim] = set()
         """claims of ours that somebody else has ended"""
@@ -184,7 +169,7 @@ class Worker:
             finally:
                 self._active = {}
 
-    def _leave(self, some: Sequence[_Claimed], why: str) -> None:
+    def _leave(self, some: Sequence[Unpacked], why: str) -> None:
         """Give words back whose base model cannot be loaded here: that is no try of theirs."""
         self._claiming.leave(some[0].claim.name, why)
         self._progress.note(why)
@@ -208,7 +193,7 @@ class Worker:
         for claim in [one for name, one in self._claims.items() if name not in self._active]:
             self._end(claim, Event(kind="returned", step=self._queue.last_step(claim.name)))
 
-    def _open_all(self, claims: Sequence[Claim], folder: Path) -> list[_Claimed]:
+    def _open_all(self, claims: Sequence[Claim], folder: Path) -> list[Unpacked]:
         """Unpack what was claimed, but for what turns out to be done or damaged."""
         ready = []
         for claim in claims:
@@ -220,7 +205,8 @@ class Worker:
                         self._queue.remove_checkpoints(claim.name)
                     continue
                 with self._failing(claim):
-                    ready.append(self._open(claim, folder / claim.name))
+                    place = folder / claim.name
+                    ready.append(unpack(self._queue, claim, place, self._progress.note))
                     self._active[claim.name] = ready[-1]
             except StorageError as error:
                 if not self._training:
@@ -231,27 +217,7 @@ class Worker:
             self._ask_to_stop()
         return ready
 
-    def _open(self, claim: Claim, folder: Path) -> _Claimed:
-        """Unpack a job, and the folder of its run if it was begun before."""
-        run = folder / "run"
-        config = open_job(self._queue.job(claim.name), folder / "job", run)
-        begun = self._queue.checkpoint(claim.name)
-        if begun is not None and self._unpack(begun, run, claim.name):
-            # the same settings, but for where the files of the job lie on this machine
-            RunFolder(run).files.write(CONFIG, config.to_toml().encode(errors="surrogateescape"))
-        return _Claimed(claim, config, folder)
-
-    def _unpack(self, checkpoint: bytes, run: Path, name: str) -> bool:
-        """Unpack a checkpoint; False if it is damaged, so that the word begins anew."""
-        try:
-            archive.unpack(checkpoint, run, f"the checkpoint of {name}")
-        except DamagedError as error:
-            self._progress.note(f"{error} It is learned from the beginning.")
-            self._queue.remove_checkpoints(name)
-            return False
-        return True
-
-    def _learn(self, some: list[_Claimed], refill: Path | None = None) -> None:
+    def _learn(self, some: list[Unpacked], refill: Path | None = None) -> None:
         """Learn a pack; if it fails, those that did not finish are learned in smaller ones.
 
         Args:
@@ -265,14 +231,14 @@ class Worker:
             self._save(left)
         elif why and len(some) == 1:
             why = why.removeprefix(f"{some[0].config.called}: ")
-            self._fail(some[0].claim, why.replace(f"{some[0].folder / 'job'}{os.sep}", ""))
+            self._fail(some[0].claim, why.replace(f"{some[0].job}{os.sep}", ""))
         elif left:
             smaller = (len(left) + 1) // 2 if len(left) == len(some) and why else len(left)
             for at in range(0, len(left), smaller):
                 if self._stopping is None:
                     self._learn(left[at : at + smaller])
 
-    def _try(self, some: list[_Claimed], refill: Path | None) -> str:
+    def _try(self, some: list[Unpacked], refill: Path | None) -> str:
         """Learn a pack until it ends; why it failed, if it did."""
         if self._stopping is not None:
             return ""
@@ -299,7 +265,7 @@ class Worker:
             self._training = False
         return ""
 
-    def _join(self, like: Claim, room: int, folder: Path) -> list[_Claimed]:
+    def _join(self, like: Claim, room: int, folder: Path) -> list[Unpacked]:
         """Claim and open words that can join the pack of `like`; from time to time only."""
         began = time.monotonic()
         if self._stopping or began < self._look_at:
@@ -316,7 +282,7 @@ class Worker:
             now = time.monotonic()  # in a queue of many words, a look takes seconds
             self._look_at = now + max(REFILL_SECONDS, LOOKS_LEAVE * (now - began))
 
-    def _settle(self, some: Sequence[_Claimed]) -> list[_Claimed]:
+    def _settle(self, some: Sequence[Unpacked]) -> list[Unpacked]:
         """Put the results of finished words, forget those that others took, return the rest."""
         left = []
         for one in some:
@@ -324,13 +290,13 @@ class Worker:
                 continue
             if one.claim in self._taken:
                 self._drop(one)
-            elif self._is_finished(one):
+            elif one.is_finished:
                 self._put_result(one)
             else:
                 left.append(one)
         return left
 
-    def _load(self, one: _Claimed) -> Family:
+    def _load(self, one: Unpacked) -> Family:
         self._claiming.loaded, self._loading = None, True
         try:
             if self._stopping is not None:
@@ -343,21 +309,16 @@ class Worker:
         self._claiming.loaded = one.claim.name
         return family
 
-    def _is_active(self, one: _Claimed) -> bool:
+    def _is_active(self, one: Unpacked) -> bool:
         return one.claim.name in self._active
-
-    def _is_finished(self, one: _Claimed) -> bool:
-        with contextlib.suppress(PseudowordError):
-            return finished(one.config) is not None
-        return False
 
     def _put_finished(self) -> None:
         """Put the results of words there that have left their pack."""
         for one in list(self._active.values()):
-            if checkpoint.finished_step(one.run) is not None and self._is_finished(one):
+            if checkpoint.finished_step(one.run) is not None and one.is_finished:
                 self._put_result(one)
 
-    def _put_result(self, one: _Claimed) -> None:
+    def _put_result(self, one: Unpacked) -> None:
         name = one.claim.name
         if self._queue.holds(one.claim):
             word = (one.run / formats.CONCEPT_FILE).read_bytes()
@@ -387,7 +348,7 @@ class Worker:
                 self._active[claim.name] = one
             raise
 
-    def _drop(self, one: _Claimed) -> None:
+    def _drop(self, one: Unpacked) -> None:
         """Remove all of a word that is no longer ours."""
         self._forget(one.claim.name)
         self._taken.discard(one.claim)
@@ -407,7 +368,7 @@ class Worker:
                 raise  # the store or the disk here is at fault, and the other words would be next
             self._fail(claim, str(error))
 
-    def _save(self, some: Sequence[_Claimed]) -> None:
+    def _save(self, some: Sequence[Unpacked]) -> None:
         """Put the last checkpoint of each there, if it is new."""
         for one in some:
             name, step = one.claim.name, max(checkpoint.steps(one.run), default=0)
