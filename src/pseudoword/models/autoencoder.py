@@ -10,6 +10,7 @@ from torch import Tensor
 from pseudoword.models.diffusers_classes import diffusers_class
 from pseudoword.models.family import Moments
 from pseudoword.models.loading import folder
+from pseudoword.models.loading.model_configs import ModelConfigs
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.part_checks import check_output, working_together
 
@@ -63,14 +64,14 @@ class Autoencoder:
         return self.scale_of(self.parts)
 
     @classmethod
-    def scale_of(cls, parts: ModelParts) -> int:
-        """Pixels per latent position along a side, from the config in `parts`.
+    def scale_of(cls, configs: ModelConfigs) -> int:
+        """Pixels per latent position along a side, from the config in `configs`.
 
         Raises:
             BaseModelError: there is no config, or it is damaged.
         """
-        config = parts.config(diffusers_class(cls.kind), "vae")
-        return int(2 ** folder.halving_count(config, f"{parts.source.name}: its vae", cls.blocks))
+        config = configs.config(diffusers_class(cls.kind), "vae")
+        return int(2 ** folder.halving_count(config, f"{configs.source.name}: its vae", cls.blocks))
 
     def moments(self, vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the VAE's own latents, `[B, C, h, w]`."""

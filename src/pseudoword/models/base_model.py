@@ -12,7 +12,7 @@ from pseudoword.models.detection import Detected, detect
 from pseudoword.models.families import load_class
 from pseudoword.models.family import Family
 from pseudoword.models.loading import devices
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.model_configs import ModelConfigs
 from pseudoword.models.loading.source import Placement
 from pseudoword.models.reading.prompt_reader import PromptReader
 
@@ -69,16 +69,18 @@ class Unloaded:
 
         Raises:
             BaseModelError: there is no such model, or its kind is not supported.
+            SettingsError: there is no such device.
         """
         detected = detect(choice)
         imports.import_libraries()
+        devices.device(choice.device)
         self._kind = load_class(detected.family)
-        self._parts = ModelParts(detected.source, placement(choice), self._kind.pipelines[0])
+        self._configs = ModelConfigs(detected.source)
 
     @property
     def resolution(self) -> tuple[int, int]:
         """The side of the square that it draws, and what sides must be multiples of, in pixels."""
-        return self._kind.resolution_of(self._parts)
+        return self._kind.resolution_of(self._configs)
 
     @property
     def graphable(self) -> bool:
@@ -88,7 +90,7 @@ class Unloaded:
     @property
     def readers(self) -> list[PromptReader]:
         """Its tokenizers and prompt lengths."""
-        return self._kind.readers(self._parts)
+        return self._kind.readers(self._configs)
 
 
 def placement(

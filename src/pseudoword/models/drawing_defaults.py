@@ -7,7 +7,7 @@ from pseudoword.config import Emphasis
 from pseudoword.config.fields import USUAL_SAMPLER_STEPS
 from pseudoword.errors import BaseModelError
 from pseudoword.models.loading import folder
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.model_configs import ModelConfigs
 
 GUIDANCE_KEY, RESCALE_KEY = "_guidance_scale", "_guidance_rescale"
 STEPS_KEY = "_sampler_steps"
@@ -45,11 +45,11 @@ class DrawingDefaults:
     """how weights in prompts are applied"""
 
     @classmethod
-    def of(cls, parts: ModelParts, usual: UsualDrawing, timesteps: int) -> Self:
+    def of(cls, configs: ModelConfigs, usual: UsualDrawing, timesteps: int) -> Self:
         """The defaults that `model_index.json` states; the `usual` ones where it states none.
 
         Args:
-            parts: of the model.
+            configs: of the model.
             usual: how models like it are drawn.
             timesteps: that the model was trained with.
 
@@ -57,28 +57,30 @@ class DrawingDefaults:
             BaseModelError: it says something that cannot be.
         """
         return cls(
-            _number(parts, GUIDANCE_KEY, usual.guidance),
-            _number(parts, RESCALE_KEY, 0.0),
+            _number(configs, GUIDANCE_KEY, usual.guidance),
+            _number(configs, RESCALE_KEY, 0.0),
             folder.whole_number(
-                parts.setting(STEPS_KEY, usual.sampler_steps), _where(parts, STEPS_KEY), timesteps
+                configs.setting(STEPS_KEY, usual.sampler_steps),
+                _where(configs, STEPS_KEY),
+                timesteps,
             ),
-            _emphasis(parts),
+            _emphasis(configs),
         )
 
 
-def _where(parts: ModelParts, name: str) -> str:
-    return f"{parts.source.name}: {name} in model_index.json"
+def _where(configs: ModelConfigs, name: str) -> str:
+    return f"{configs.source.name}: {name} in model_index.json"
 
 
-def _number(parts: ModelParts, name: str, usual: float) -> float:
-    return folder.finite_number(parts.setting(name, usual), _where(parts, name))
+def _number(configs: ModelConfigs, name: str, usual: float) -> float:
+    return folder.finite_number(configs.setting(name, usual), _where(configs, name))
 
 
-def _emphasis(parts: ModelParts) -> Emphasis:
-    emphasis: Emphasis = parts.setting(EMPHASIS_KEY, "original")
+def _emphasis(configs: ModelConfigs) -> Emphasis:
+    emphasis: Emphasis = configs.setting(EMPHASIS_KEY, "original")
     if emphasis not in get_args(Emphasis):
         raise BaseModelError(
-            f"{_where(parts, EMPHASIS_KEY)} is {emphasis!r:.60}, but should be one of "
+            f"{_where(configs, EMPHASIS_KEY)} is {emphasis!r:.60}, but should be one of "
             f"{', '.join(get_args(Emphasis))}"
         )
     return emphasis

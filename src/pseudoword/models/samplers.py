@@ -7,11 +7,11 @@ import torch
 
 from pseudoword.config.schedulers import classes, has_karras
 from pseudoword.errors import BaseModelError, SettingsError
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.model_configs import ModelConfigs
 from pseudoword.text import reason
 
 
-def own_scheduler(parts: ModelParts) -> Any:
+def own_scheduler(configs: ModelConfigs) -> Any:
     """A new scheduler, of the class and with the config that the model comes with.
 
     Raises:
@@ -20,14 +20,14 @@ def own_scheduler(parts: ModelParts) -> Any:
     import diffusers
 
     # from_pretrained would return the class that it is called on, not the model's own.
-    own = parts.config(diffusers.DDPMScheduler, "scheduler").get("_class_name")
+    own = configs.config(diffusers.DDPMScheduler, "scheduler").get("_class_name")
     kind = getattr(diffusers, own, None) if isinstance(own, str) else None
     if not isinstance(kind, type) or not issubclass(kind, diffusers.SchedulerMixin):
         raise BaseModelError(
-            f"{parts.source.name}: its scheduler is {own!r:.60}, which this diffusers does not "
+            f"{configs.source.name}: its scheduler is {own!r:.60}, which this diffusers does not "
             "have. Write another _class_name into its config, such as DDIMScheduler"
         )
-    return parts.scheduler(kind)
+    return configs.scheduler(kind)
 
 
 def compatible_scheduler(own: Any, name: str, model: str) -> Any:

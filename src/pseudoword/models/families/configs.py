@@ -7,7 +7,7 @@ from typing import Any
 from pseudoword.errors import BaseModelError
 from pseudoword.models import samplers
 from pseudoword.models.loading import folder
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.model_configs import ModelConfigs
 from pseudoword.models.noise_schedule import Diffusion, prediction_type
 
 LARGEST_SAMPLE = 4096
@@ -26,7 +26,7 @@ def sample_side(config: Mapping[str, Any], where: str) -> int:
     return folder.whole_number(size, f"{where}: sample_size", LARGEST_SAMPLE)
 
 
-def diffusion_schedule(parts: ModelParts) -> Diffusion:
+def diffusion_schedule(configs: ModelConfigs) -> Diffusion:
     """The noise schedule of a model that predicts ε or v.
 
     Raises:
@@ -34,17 +34,17 @@ def diffusion_schedule(parts: ModelParts) -> Diffusion:
     """
     from diffusers import DDPMScheduler
 
-    own = type(samplers.own_scheduler(parts))
+    own = type(samplers.own_scheduler(configs))
     if "beta_schedule" not in signature(own).parameters:  # such as those of EDM and of a flow
         raise BaseModelError(
-            f"{parts.source.name}: its scheduler is {own.__name__}, which adds noise in "
+            f"{configs.source.name}: its scheduler is {own.__name__}, which adds noise in "
             "another way than models of its family do, so a word cannot be learned for it"
         )
-    scheduler = parts.scheduler(DDPMScheduler)
+    scheduler = configs.scheduler(DDPMScheduler)
     alphas = scheduler.alphas_cumprod
     if not ((alphas >= 0) & (alphas <= 1)).all():
         raise BaseModelError(
-            f"{parts.source.name}: its scheduler's config gives no valid noise schedule "
+            f"{configs.source.name}: its scheduler's config gives no valid noise schedule "
             "(beta_start, beta_end or beta_schedule)"
         )
     return Diffusion(alphas, prediction_type(scheduler.config.prediction_type))

@@ -18,7 +18,7 @@ from pseudoword.models.families.qwen_image import QwenImageAutoencoder
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.model_configs import ModelConfigs
 from pseudoword.models.reading.injection import Words, rows_of
 from pseudoword.models.reading.language_model import up_to
 from pseudoword.models.reading.pipeline_readers import empty, most_tokens
@@ -50,17 +50,17 @@ def _in_chat(tokenizer: Any) -> SequenceReader:
     )
 
 
-def _read_blocks(parts: ModelParts) -> Sequence[int]:
+def _read_blocks(configs: ModelConfigs) -> Sequence[int]:
     """The blocks of the language model whose hidden states are the text.
 
     Raises:
         BaseModelError: `model_index.json` says something else.
     """
-    blocks = parts.setting(BLOCKS_KEY, None)
+    blocks = configs.setting(BLOCKS_KEY, None)
     if blocks is None:
         blocks = empty(PIPELINE).text_encoder_select_layers
     each = blocks if blocks and isinstance(blocks, list | tuple) else [blocks]
-    where = f"{parts.source.name}: model_index.json: {BLOCKS_KEY}"
+    where = f"{configs.source.name}: model_index.json: {BLOCKS_KEY}"
     return [folder.whole_number(block, where, MOST_BLOCKS) for block in each]
 
 
@@ -76,8 +76,8 @@ class Krea2(PackedFamily):
     mask_argument = "prompt_embeds_mask"
 
     @classmethod
-    def _encoders_in(cls, parts: ModelParts) -> list[EncoderPart]:
-        last = max(_read_blocks(parts))
+    def _encoders_in(cls, configs: ModelConfigs) -> list[EncoderPart]:
+        last = max(_read_blocks(configs))
         return [replace(one, take=lambda model: up_to(model, last)) for one in cls.text_encoders]
 
     def own_shift(self, _tokens: int) -> float | None:

@@ -16,6 +16,7 @@ from pseudoword.models.family import Moments
 from pseudoword.models.flow import Flow
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.header import Header
+from pseudoword.models.loading.model_configs import ModelConfigs
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import sampled_digest
@@ -69,21 +70,21 @@ class LatentFamily(DiffusersDrawing):
 
     @staticmethod
     @abstractmethod
-    def resolution_of(parts: ModelParts) -> tuple[int, int]:
+    def resolution_of(configs: ModelConfigs) -> tuple[int, int]:
         """The model's resolution, and what sides must be multiples of, without loading weights."""
 
     @classmethod
-    def readers(cls, parts: ModelParts) -> list[PromptReader]:
+    def readers(cls, configs: ModelConfigs) -> list[PromptReader]:
         """The tokenizers and prompt lengths of the text encoders, without their weights."""
-        return [parts.reader(one) for one in cls._encoders_in(parts)]
+        return [configs.reader(one) for one in cls._encoders_in(configs)]
 
     def _load_encoders(self) -> dict[str, TextEncoder]:
         loaded = [(one, self.parts.text_encoder(one)) for one in self._encoders_in(self.parts)]
         return {one.key_of(encoder.width): encoder for one, encoder in loaded}
 
     @classmethod
-    def _encoders_in(cls, parts: ModelParts) -> list[EncoderPart]:
-        return [one for one in cls.text_encoders if not one.optional or parts.has(one.folder)]
+    def _encoders_in(cls, configs: ModelConfigs) -> list[EncoderPart]:
+        return [one for one in cls.text_encoders if not one.optional or configs.has(one.folder)]
 
     def load_denoiser(self) -> Any:
         """Load the denoiser.

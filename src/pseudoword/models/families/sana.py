@@ -13,7 +13,7 @@ from pseudoword.models.autoencoder import DeepAutoencoder
 from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.model_configs import ModelConfigs
 from pseudoword.models.reading.language_model import up_to
 from pseudoword.models.reading.pipeline_readers import cut_as_in, default, lower_case, most_tokens
 from pseudoword.models.reading.sequence_reader import SequenceReader
@@ -58,8 +58,8 @@ class Sana(TransformerFamily):
     )
 
     @classmethod
-    def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
-        side, step = super().resolution_of(parts)
+    def resolution_of(cls, configs: ModelConfigs) -> tuple[int, int]:
+        side, step = super().resolution_of(configs)
         return side, math.lcm(step, SIDES)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:

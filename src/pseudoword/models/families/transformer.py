@@ -13,7 +13,7 @@ from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.flow import flow_schedule
 from pseudoword.models.loading import folder
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.model_configs import ModelConfigs
 from pseudoword.models.noise_schedule import NoiseSchedule
 from pseudoword.models.reading.injection import Words, rows_of
 from pseudoword.models.reading.output_rows import WordRows
@@ -47,12 +47,13 @@ class TransformerFamily(LatentFamily):
     """whether its config states the size of the pictures that it was made for"""
 
     @classmethod
-    def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
+    def resolution_of(cls, configs: ModelConfigs) -> tuple[int, int]:
         """The resolution and the step that the transformer's config states, or usual ones."""
         if not cls.states_size:
-            return _usual_resolution(parts, cls.autoencoder_kind)
-        config = parts.config(diffusers_class(cls.kind), cls.denoiser_part)
-        where, scale = f"{parts.source.name}: its transformer", cls.autoencoder_kind.scale_of(parts)
+            return _usual_resolution(configs, cls.autoencoder_kind)
+        config = configs.config(diffusers_class(cls.kind), cls.denoiser_part)
+        where = f"{configs.source.name}: its transformer"
+        scale = cls.autoencoder_kind.scale_of(configs)
         side = sample_side(config, where)
         patch = folder.whole_number(config.get("patch_size"), f"{where}: patch_size", LARGEST_PATCH)
         return side * scale, patch * scale
@@ -120,12 +121,12 @@ def without_padding(condition: Condition) -> Condition:
     return replace(condition, hidden=condition.hidden * condition.mask.unsqueeze(-1))
 
 
-def _usual_resolution(parts: ModelParts, vae: type[Autoencoder]) -> tuple[int, int]:
+def _usual_resolution(configs: ModelConfigs, vae: type[Autoencoder]) -> tuple[int, int]:
     """The resolution of a model none of whose configs says it, and what sides are multiples of."""
-    scale = vae.scale_of(parts)
+    scale = vae.scale_of(configs)
     side = folder.whole_number(
-        parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale),
-        f"{parts.source.name}: model_index.json: {RESOLUTION_KEY}",
+        configs.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale),
+        f"{configs.source.name}: model_index.json: {RESOLUTION_KEY}",
         LARGEST_SAMPLE * scale,
     )
     return side, scale * PATCH

@@ -18,7 +18,7 @@ from pseudoword.models.families.configs import diffusion_schedule, sample_side
 from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning
 from pseudoword.models.loading import folder
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.model_configs import ModelConfigs
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.noise_schedule import NoiseSchedule
 from pseudoword.models.reading.injection import Words
@@ -98,10 +98,10 @@ class UNetFamily(LatentFamily):
         return text_per_layer(self.denoiser, self._layers) if condition.layered else nullcontext()
 
     @classmethod
-    def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
+    def resolution_of(cls, configs: ModelConfigs) -> tuple[int, int]:
         """The sides must be multiples of the VAE's scale times the U-Net's own downsampling."""
-        unet = parts.config(diffusers_class(cls.kind), cls.denoiser_part)
-        where, scale = f"{parts.source.name}: its unet", cls.autoencoder_kind.scale_of(parts)
+        unet = configs.config(diffusers_class(cls.kind), cls.denoiser_part)
+        where, scale = f"{configs.source.name}: its unet", cls.autoencoder_kind.scale_of(configs)
         return sample_side(unet, where) * scale, scale * 2 ** folder.halving_count(unet, where)
 
     def predict(

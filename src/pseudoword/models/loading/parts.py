@@ -1,7 +1,7 @@
 """Load the parts of a base model from a folder, the hub, or a single file."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from pseudoword.errors import BaseModelError, PseudowordError
+from pseudoword.errors import BaseModelError
 from pseudoword.models.compute.block_offload import keep_away
 from pseudoword.models.compute.checkpointing import checkpoint_blocks
 from pseudoword.models.compute.frozen_layers import can_pack, replace_forwards
 from pseudoword.models.compute.letting_go import free_at_once
 from pseudoword.models.compute.text_attention import replace_attention
 from pseudoword.models.compute.transformer_blocks import replace_blocks
-from pseudoword.models.diffusers_classes import defaults_of, diffusers_class
+from pseudoword.models.diffusers_classes import diffusers_class
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.encoder_part import EncoderPart, Take, whole, without_last_layers
 from pseudoword.models.loading.header import read_header
-from pseudoword.models.loading.loaders import using_loaders
+from pseudoword.models.loading.model_configs import ModelConfigs
 from pseudoword.models.loading.plain_weights import load_plain
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.models.loading.source import BaseSource, Placement
@@ -31,35 +31,20 @@ from pseudoword.models.loading.weights import (
     find_not_finite,
     limit_weights,
 )
-from pseudoword.models.reading.clip_reader import ClipReader, prompt_length
-from pseudoword.models.reading.prompt_reader import PromptReader
 from pseudoword.models.reading.text_encoder import TextEncoder
-from pseudoword.text import reason
 
 MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37
 """Limits for a part whose files cannot be examined before."""
 
-LEAST_TOKENS = 512
-"""A CLIP vocabulary has at least one token per byte, inside and at the end of a word."""
 
-FEWEST_ENTRIES = 128
-"""Other tokenizers have at least 100 special tokens, or one for each byte."""
-
-MOST_TIMESTEPS = 100_000
-"""1000 is usual."""
-
-
-class ModelParts:
+class ModelParts(ModelConfigs):
     """Loads each part of `source` on demand, frozen, and places it as `placement` says."""
 
     def __init__(self, source: BaseSource, placement: Placement, pipeline: str) -> None:
-        self.source = source
+        super().__init__(source)
         self.placement = placement
         self.pipeline = pipeline
         """diffusers' pipeline class, whose loader reads single files"""
-        self._known: dict[str, folder.Config] = {}
-        if self._is_here:
-            folder.check(Path(self._configs))
 
     def text_encoder(self, part: EncoderPart) -> TextEncoder:
         """A text encoder with its tokenizer."""
@@ -85,20 +70,6 @@ class ModelParts:
             encoder.masked = getattr(encoder.model.config, "use_attention_mask", False)
         return encoder
 
-    def reader(self, part: EncoderPart) -> PromptReader:
-        """How a text encoder reads prompts, without its weights."""
-        from transformers import AutoTokenizer, CLIPTextConfig, CLIPTokenizer
-
-        kind = AutoTokenizer if part.reads else CLIPTokenizer
-        tokenizer = self._config_of(kind, part.tokenizer)
-        # transformers makes an empty one if the file is missing
-        if len(tokenizer) < (FEWEST_ENTRIES if part.reads else LEAST_TOKENS):
-            raise BaseModelError(f"{self.source.name}: its {part.tokenizer} has no vocabulary")
-        if part.reads:
-            return part.reads(tokenizer)
-        config = self._config_of(CLIPTextConfig, part.folder)
-        return ClipReader(tokenizer, prompt_length(tokenizer, config))
-
     def load_frozen(self, kind: Any, part: str, take: Take = whole, **options: Any) -> Any:
         """Load the model `part` of class `kind`, without gradients, onto its device.
 
@@ -115,7 +86,7 @@ class ModelParts:
         """
         options = {"torch_dtype": self.placement.dtype, **options}
         place, is_vae = self.placement, part == "vae"
-        with self._explained(part):
+        with self.explained(part):
             if place.device.type == "meta":
                 model = take(self.empty(kind, part))
                 nn.Module.to(model, options["torch_dtype"])  # diffusers' own warns of nothing
@@ -172,81 +143,17 @@ class ModelParts:
             for model in models if self.placement.offload else ():
                 model.to("cpu")
 
-    def scheduler(self, kind: Any) -> Any:
-        """A scheduler of class `kind` with the settings of the model's own."""
-        self.timesteps(kind)
-        config = self._read(f"scheduler/{kind.config_name}")
-        with self._explained("scheduler"):
-            return kind.from_config(config, **self.source.scheduler)
-
-    def timesteps(self, kind: Any) -> int:
-        """How many timesteps the model was trained with, by the config of its scheduler."""
-        value = self.config(kind, "scheduler").get("num_train_timesteps")
-        where = f"{self.source.name}: its scheduler: num_train_timesteps"
-        return folder.whole_number(value, where, MOST_TIMESTEPS)
-
-    def config(self, kind: Any, part: str) -> dict[str, Any]:
-        """The config of a part that need not be loaded; missing entries have `kind`'s defaults."""
-        return defaults_of(kind) | self._read(f"{part}/{kind.config_name}")
-
-    def setting(self, name: str, default: Any) -> Any:
-        """An entry of `model_index.json`, the config of the whole model."""
-        return self._read("model_index.json").get(name, default)
-
-    def has(self, part: str) -> bool:
-        """Whether the model has `part`, which others of its family may lack."""
-        entry = self.setting(part, None)
-        return isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
-
-    def _read(self, name: str) -> dict[str, Any]:
-        """A config file of the folder or the hub, which is asked for it once."""
-        if name not in self._known:
-            with self._explained(name):
-                path = Path(self._configs) / name if self._is_here else self._fetched(name)
-                self._known[name] = folder.read(path)
-        return self._known[name]
-
-    def _fetched(self, name: str) -> Path:
-        from huggingface_hub import hf_hub_download
-
-        return Path(hf_hub_download(self._configs, name, revision=self.source.revision))
-
-    @property
-    def _is_here(self) -> bool:
-        return Path(self._configs).is_dir()
-
-    @property
-    def _configs(self) -> str:
-        return self.source.layout or self.source.path
-
-    def _at(self, part: str) -> dict[str, Any]:
-        return {"subfolder": part, "revision": self.source.revision}
-
-    def _config_of(self, kind: Any, part: str) -> Any:
-        with self._explained(part):
-            return kind.from_pretrained(self._configs, **self._at(part))
-
     def empty(self, kind: Any, part: str) -> Any:
         """Make a part from its config alone, on the meta device: shapes without numbers."""
         make = self.maker(kind, part)
         with torch.device("meta"), limit_weights(MOST_TENSORS, MOST_NUMBERS):
             return make()
 
-    def maker(self, kind: Any, part: str) -> Callable[[], Any]:
-        """A function that makes a part from its config alone."""
-        if hasattr(kind, "load_config"):
-            return partial(kind.from_config, self._read(f"{part}/{kind.config_name}"))
-        config = kind.config_class.from_pretrained(self._configs, **self._at(part))
-        for name in config.sub_configs:  # they state the precision too, as the library sets it
-            if (sub_config := getattr(config, name, None)) is not None:
-                sub_config.dtype = config.dtype
-        return partial(kind, config)
-
     def _from_folder(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
         """Load a part in diffusers' layout, from a folder or the hub."""
-        options |= self._at(part) | {"variant": self.source.variant, "output_loading_info": True}
-        if self._is_here:
-            paths, headers = folder.read_headers(Path(self._configs) / part, self.source.variant)
+        options |= self.at(part) | {"variant": self.source.variant, "output_loading_info": True}
+        if self.is_here:
+            paths, headers = folder.read_headers(Path(self.place) / part, self.source.variant)
             safe = paths[0].suffix == folder.WEIGHTS[0]
             if safe and options["torch_dtype"] is torch.float32:
                 with limit_weights(*folder.size_of(headers)):
@@ -254,7 +161,7 @@ class ModelParts:
                 if model is not None:
                     return model
             with limit_weights(*folder.size_of(headers)):
-                loaded = kind.from_pretrained(self._configs, use_safetensors=safe, **options)
+                loaded = kind.from_pretrained(self.place, use_safetensors=safe, **options)
         else:
             with limit_weights(MOST_TENSORS, MOST_NUMBERS):
                 loaded = self._from_hub(kind, part, options)
@@ -268,24 +175,24 @@ class ModelParts:
 
     def _from_hub(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
         try:
-            return kind.from_pretrained(self._configs, use_safetensors=True, **options)
+            return kind.from_pretrained(self.place, use_safetensors=True, **options)
         except OSError:  # there are no safetensors: use torch's file, after a check of its header
             stem = "diffusion_pytorch_model" if hasattr(kind, "load_config") else "pytorch_model"
             variant = f".{self.source.variant}" if self.source.variant else ""
-            read_header(self._fetched(f"{part}/{stem}{variant}.bin"))
-            return kind.from_pretrained(self._configs, use_safetensors=False, **options)
+            read_header(self.fetched(f"{part}/{stem}{variant}.bin"))
+            return kind.from_pretrained(self.place, use_safetensors=False, **options)
 
     def _from_single_file(self, part: str, dtype: Any) -> Any:
         without_others = {
             name: None
-            for name, entry in self._read("model_index.json").items()
+            for name, entry in self.read("model_index.json").items()
             if isinstance(entry, list) and name != part
         }
         header = read_header(Path(self.source.path))
         with limit_weights(*folder.size_of([header])):
             pipeline = diffusers_class(self.pipeline).from_single_file(
                 self.source.path,
-                config=self._configs,
+                config=self.place,
                 torch_dtype=dtype,
                 local_files_only=True,
                 **without_others,
@@ -299,33 +206,15 @@ class ModelParts:
             try:
                 model = kind.from_single_file(
                     self.source.path,
-                    config=self._configs,
+                    config=self.place,
                     subfolder=part,
                     config_revision=self.source.revision,
                     torch_dtype=dtype,
-                    local_files_only=self._is_here,
+                    local_files_only=self.is_here,
                 )
             except NotImplementedError as error:  # torch cannot move weights that are not there
                 raise ValueError("the file lacks weights that its config asks for") from error
         return _complete(model)
-
-    @contextmanager
-    def _explained(self, part: str) -> Iterator[None]:
-        """Turn any error while `part` is loaded into a `BaseModelError` that names the part."""
-        try:
-            with using_loaders():
-                yield
-        except PseudowordError:
-            raise
-        except Exception as error:  # each library has its own errors for damaged files
-            hint = ""
-            if self.source.file_part is not None:
-                hint = f". Perhaps --configs {self.source.layout} is another model of its kind"
-            elif self.source.layout is not None:
-                hint = ". If its parts have unusual sizes, give their configs with --configs"
-            raise BaseModelError(
-                f"{self.source.name}: its {part} cannot be loaded: {reason(error)}{hint}"
-            ) from error
 
 
 @contextmanager
