@@ -38,10 +38,4 @@ class AuraFlow(TransformerFamily):
         return without_padding(super().encode_text(prompts, words))
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
-        predicted: Tensor = self.denoiser(
-            noisy,
-            encoder_hidden_states=condition.hidden.to(self.dtype),
-            timestep=(times / 1000).to(self.dtype),
-            return_dict=False,
-        )[0]
-        return predicted
+        return self.call_transformer(noisy, (times / 1000).to(self.dtype), condition)

@@ -50,14 +50,10 @@ class Lumina2(TransformerFamily):
     )
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
-        predicted: Tensor = self.denoiser(
-            noisy,
-            timestep=1 - times / 1000,
-            encoder_hidden_states=condition.hidden.to(self.dtype),
-            encoder_attention_mask=_with_numbers(condition.mask),
-            return_dict=False,
-        )[0]
-        return -predicted
+        mask = _with_numbers(condition.mask)
+        return -self.call_transformer(
+            noisy, 1 - times / 1000, condition, encoder_attention_mask=mask
+        )
 
 
 def _with_numbers(mask: Tensor | None) -> Tensor:

@@ -38,14 +38,13 @@ class PixArtSigma(TransformerFamily):
         return diffusion_schedule(self.parts)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
-        predicted: Tensor = self.denoiser(
+        predicted = self.call_transformer(
             noisy,
-            timestep=times,
-            encoder_hidden_states=condition.hidden.to(self.dtype),
+            times,
+            condition,
             encoder_attention_mask=condition.mask,
             added_cond_kwargs=self.sizes(noisy),
-            return_dict=False,
-        )[0]
+        )
         return predicted[:, : self.latent_channels]
 
     def sizes(self, _noisy: Tensor) -> dict[str, Tensor | None]:

@@ -63,14 +63,10 @@ class Sana(TransformerFamily):
         return side, math.lcm(step, SIDES)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
-        predicted: Tensor = self.denoiser(
-            noisy,
-            timestep=times * self.denoiser.config.timestep_scale,
-            encoder_hidden_states=condition.hidden.to(self.dtype),
-            encoder_attention_mask=condition.mask,
-            return_dict=False,
-        )[0]
-        return predicted
+        timestep = times * self.denoiser.config.timestep_scale
+        return self.call_transformer(
+            noisy, timestep, condition, encoder_attention_mask=condition.mask
+        )
 
     def drawing_options(self, _settings: GenerationSettings, _count: int) -> dict[str, Any]:
         # It would draw another size and scale the picture, and not take our negative prompt.

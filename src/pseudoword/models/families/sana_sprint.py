@@ -36,15 +36,11 @@ class SanaSprint(Sana):
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         scale = TRAINING_GUIDANCE * self.denoiser.config.guidance_embeds_scale
-        predicted: Tensor = self.denoiser(
-            noisy,
-            timestep=times / self.noise_schedule.timesteps,
-            guidance=torch.full((len(noisy),), scale, device=noisy.device, dtype=self.dtype),
-            encoder_hidden_states=condition.hidden.to(self.dtype),
-            encoder_attention_mask=condition.mask,
-            return_dict=False,
-        )[0]
-        return predicted
+        guidance = torch.full((len(noisy),), scale, device=noisy.device, dtype=self.dtype)
+        timestep, mask = times / self.noise_schedule.timesteps, condition.mask
+        return self.call_transformer(
+            noisy, timestep, condition, encoder_attention_mask=mask, guidance=guidance
+        )
 
     def distilled(self) -> UsualDrawing:
         """The defaults of its pipeline."""

@@ -53,11 +53,5 @@ class StableDiffusion3(TransformerFamily):
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         assert condition.pooled is not None
-        predicted: Tensor = self.denoiser(
-            noisy,
-            timestep=times,
-            encoder_hidden_states=condition.hidden.to(self.dtype),
-            pooled_projections=condition.pooled.to(self.dtype),
-            return_dict=False,
-        )[0]
-        return predicted
+        pooled = condition.pooled.to(self.dtype)
+        return self.call_transformer(noisy, times, condition, pooled_projections=pooled)

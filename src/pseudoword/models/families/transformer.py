@@ -109,6 +109,19 @@ class TransformerFamily(LatentFamily):
             condition: the text.
         """
 
+    def call_transformer(
+        self, noisy: Tensor, timestep: Tensor, condition: Condition, **more: object
+    ) -> Tensor:
+        """What the transformer gives, told the timestep `[B]` in its own unit and `more`."""
+        predicted: Tensor = self.denoiser(
+            noisy,
+            timestep=timestep,
+            encoder_hidden_states=condition.hidden.to(self.dtype),
+            return_dict=False,
+            **more,
+        )[0]
+        return predicted
+
 
 def _last_states(encoder: TextEncoder, prompts: Prompts, rows: Mapping[str, WordRows]) -> Condition:
     encoded = encoder(prompts, rows)
