@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -28,26 +29,6 @@ from pseudoword.models.lora import Lora, apply_loras
 from pseudoword.models.part_checks import working_together
 from pseudoword.models.reading.injection import Words
 from pseudoword.models.reading.prompts import Prompts
-
-
-class _StepBar:
-    """Stands where a pipeline has its progress bar, and calls `on_step` after each step."""
-
-    def __init__(self, on_step: Callable[[], None]) -> None:
-        self._on_step = on_step
-
-    def __call__(self, **_total: int) -> "_StepBar":
-        return self
-
-    def __enter__(self) -> "_StepBar":
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        pass
-
-    def update(self) -> None:
-        """A step is done."""
-        self._on_step()
 
 
 class DiffusersDrawing(Family):
@@ -126,7 +107,8 @@ class DiffusersDrawing(Family):
         if settings.guidance_rescale:
             options["guidance_rescale"] = settings.guidance_rescale
         pipeline = self._pipeline(settings.scheduler)
-        pipeline.progress_bar = _StepBar(on_step)
+        # its progress bar is told of each step
+        pipeline.progress_bar = lambda **_total: nullcontext(SimpleNamespace(update=on_step))
         with self.parts.on_device(*self.drawing_models), self.reading(positive):
             latents: Tensor = pipeline(
                 **self.prompt_embeds("", positive),
