@@ -124,8 +124,8 @@ def random_weights(written_to: Path | None = None) -> Any:
     With `written_to`, their weights are also saved there, in a folder for each part.
     """
 
-    def draw(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> Any:
-        model = _random(self, kind, part, options)
+    def draw(self: ModelParts, kind: Any, part: str, dtype: torch.dtype) -> Any:
+        model = _random(self, kind, part, dtype)
         if written_to is not None:
             model.save_pretrained(written_to / part)
         return model
@@ -138,7 +138,7 @@ def folder(layout: str) -> str:
     return str(single_file_configs.folder(layout)) if layout in PlanConfig.sizes else layout
 
 
-def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> Any:
+def _random(self: ModelParts, kind: Any, part: str, dtype: torch.dtype) -> Any:
     """Takes the place of reading files: a part with random weights.
 
     Its buffers are those that its class computes. Weights are drawn on the device, and stay there
@@ -150,7 +150,7 @@ def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> 
     home = torch.device("cpu") if place.offload or place.offload_blocks else place.device
     stored: Quantize = "none" if part == "vae" else place.quantize
     make, before = self.maker(kind, part), torch.get_default_dtype()
-    torch.set_default_dtype(options["torch_dtype"])
+    torch.set_default_dtype(dtype)
     try:
         with init_empty_weights(include_buffers=False):
             model = make()
@@ -165,7 +165,7 @@ def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> 
             if weight.device.type != "meta":  # it is quantised already
                 continue
             if weight not in made:
-                empty = torch.empty_like(weight, device=home, dtype=options["torch_dtype"])
+                empty = torch.empty_like(weight, device=home, dtype=dtype)
                 drawn = torch.empty_like(empty, device=place.device).normal_(0, 0.02)
                 made[weight] = torch.nn.Parameter(empty.copy_(drawn), requires_grad=False)
             setattr(module, name, made[weight])
@@ -188,7 +188,7 @@ def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> 
         for name in module._buffers.keys() - module._non_persistent_buffers_set:
             buffer = module._buffers[name]
             if buffer is not None and buffer.is_floating_point():  # as it is read from files
-                module._buffers[name] = buffer.to(options["torch_dtype"])
+                module._buffers[name] = buffer.to(dtype)
     return model
 
 

@@ -40,10 +40,9 @@ class Autoencoder:
     @cached_property
     def model(self) -> Any:
         """The VAE itself, in float32 where half precision would overflow."""
-        dtype, kind = self.parts.placement.dtype, diffusers_class(self.kind)
-        config = self.parts.config(kind, "vae")
-        upcast = dtype is torch.float16 or config.get("force_upcast", self.upcasts)
-        vae = self.parts.load_frozen(kind, "vae", torch_dtype=torch.float32 if upcast else dtype)
+        kind, half = diffusers_class(self.kind), self.parts.placement.dtype is torch.float16
+        upcast = half or self.parts.config(kind, "vae").get("force_upcast", self.upcasts)
+        vae = self.parts.load_frozen(kind, "vae", dtype=torch.float32 if upcast else None)
         vae.enable_slicing()
         if vae.device.type != "meta":
             self._check(vae)

@@ -70,7 +70,9 @@ class ModelParts(ModelConfigs):
             encoder.masked = getattr(encoder.model.config, "use_attention_mask", False)
         return encoder
 
-    def load_frozen(self, kind: Any, part: str, take: Take = whole, **options: Any) -> Any:
+    def load_frozen(
+        self, kind: Any, part: str, take: Take = whole, dtype: torch.dtype | None = None
+    ) -> Any:
         """Load the model `part` of class `kind`, without gradients, onto its device.
 
         On the meta device it is made from its config alone: shapes without numbers.
@@ -79,20 +81,20 @@ class ModelParts(ModelConfigs):
             kind: its class in diffusers or transformers.
             part: the name of its folder.
             take: gives what is needed of the model.
-            options: for the library's loader.
+            dtype: its precision, if it is not that of `placement`.
 
         Raises:
             BaseModelError: its files are damaged, or do not match its config.
         """
-        options = {"torch_dtype": self.placement.dtype, **options}
         place, is_vae = self.placement, part == "vae"
+        dtype = dtype or place.dtype
         with self.explained(part):
             if place.device.type == "meta":
                 model = take(self.empty(kind, part))
-                nn.Module.to(model, options["torch_dtype"])  # diffusers' own warns of nothing
+                nn.Module.to(model, dtype)  # diffusers' own warns of nothing
             else:
-                model = take(self._with_weights(kind, part, options))
-                self._check_finite(model, part, options["torch_dtype"])
+                model = take(self._with_weights(kind, part, dtype))
+                self._check_finite(model, part, dtype)
                 model = model if is_vae else quantize(model, place.quantize)
                 stays_away = place.offload or (place.offload_blocks and not is_vae)
                 model.to("cpu" if stays_away else place.device)
@@ -115,13 +117,13 @@ class ModelParts(ModelConfigs):
         if place.offload_blocks:
             keep_away(model, place.device)
 
-    def _with_weights(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
+    def _with_weights(self, kind: Any, part: str, dtype: torch.dtype) -> Any:
         """A part as its files have it."""
         if self.source.layout is None or self.source.file_part not in {None, part}:
-            return self._from_folder(kind, part, options)
+            return self._from_folder(kind, part, dtype)
         if self.source.file_part is None:
-            return self._from_single_file(part, options["torch_dtype"])
-        return self._only_part_of_file(kind, part, options["torch_dtype"])
+            return self._from_single_file(part, dtype)
+        return self._only_part_of_file(kind, part, dtype)
 
     def _check_finite(self, model: Any, part: str, dtype: torch.dtype) -> None:
         damaged = find_not_finite(model)
@@ -149,13 +151,17 @@ class ModelParts(ModelConfigs):
         with torch.device("meta"), limit_weights(MOST_TENSORS, MOST_NUMBERS):
             return make()
 
-    def _from_folder(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
+    def _from_folder(self, kind: Any, part: str, dtype: torch.dtype) -> Any:
         """Load a part in diffusers' layout, from a folder or the hub."""
-        options |= self.at(part) | {"variant": self.source.variant, "output_loading_info": True}
+        options = self.at(part) | {
+            "variant": self.source.variant,
+            "torch_dtype": dtype,
+            "output_loading_info": True,
+        }
         if self.is_here:
             paths, headers = folder.read_headers(Path(self.place) / part, self.source.variant)
             safe = paths[0].suffix == folder.WEIGHTS[0]
-            if safe and options["torch_dtype"] is torch.float32:
+            if safe and dtype is torch.float32:
                 with limit_weights(*folder.size_of(headers)):
                     model = load_plain(self.maker(kind, part), paths, headers)
                 if model is not None:
@@ -182,7 +188,7 @@ class ModelParts(ModelConfigs):
             read_header(self.fetched(f"{part}/{stem}{variant}.bin"))
             return kind.from_pretrained(self.place, use_safetensors=False, **options)
 
-    def _from_single_file(self, part: str, dtype: Any) -> Any:
+    def _from_single_file(self, part: str, dtype: torch.dtype) -> Any:
         without_others = {
             name: None
             for name, entry in self.read("model_index.json").items()
@@ -199,7 +205,7 @@ class ModelParts(ModelConfigs):
             )
         return _complete(getattr(pipeline, part))
 
-    def _only_part_of_file(self, kind: Any, part: str, dtype: Any) -> Any:
+    def _only_part_of_file(self, kind: Any, part: str, dtype: torch.dtype) -> Any:
         numbers = read_header(Path(self.source.path)).numel
         # what is one tensor there may be three here
         with limit_weights(MOST_TENSORS, numbers), _without_warnings_of_casts():
