@@ -90,7 +90,10 @@ class ModelParts(ModelConfigs):
         dtype = dtype or place.dtype
         with self.explained(part):
             if place.device.type == "meta":
-                model = take(self.empty(kind, part))
+                make = self.maker(kind, part)
+                with torch.device("meta"), limit_weights(MOST_TENSORS, MOST_NUMBERS):
+                    model = make()
+                model = take(model)
                 nn.Module.to(model, dtype)  # diffusers' own warns of nothing
             else:
                 model = take(self._with_weights(kind, part, dtype))
@@ -144,12 +147,6 @@ class ModelParts(ModelConfigs):
         finally:
             for model in models if self.placement.offload else ():
                 model.to("cpu")
-
-    def empty(self, kind: Any, part: str) -> Any:
-        """Make a part from its config alone, on the meta device: shapes without numbers."""
-        make = self.maker(kind, part)
-        with torch.device("meta"), limit_weights(MOST_TENSORS, MOST_NUMBERS):
-            return make()
 
     def _from_folder(self, kind: Any, part: str, dtype: torch.dtype) -> Any:
         """Load a part in diffusers' layout, from a folder or the hub."""
