@@ -1,5 +1,6 @@
 """What `submit` checks, sends and keeps in memory."""
 
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,17 @@ def test_a_word_that_no_worker_would_unpack_is_refused(
     (folder / "a" / "0.txt").write_text("a toy")
     with pytest.raises(PseudowordError, match="<a>: its files have"):
         submit(base, str(tmp_path / "queue"), folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are text")
+def test_a_file_name_that_is_no_text_is_told_before_anything_is_submitted(
+    base: Path, tmp_path: Path
+) -> None:
+    folder = words(tmp_path / "words", "a")
+    (folder / "a" / "1.png").rename(folder / "a" / "\udcff.png")
+    with pytest.raises(PseudowordError, match=r"file name pictures/\\xff\.png is not UTF-8"):
+        submit(base, str(tmp_path / "queue"), folder)
+    assert not (tmp_path / "queue").exists()
 
 
 def test_the_pictures_of_all_words_are_not_in_memory_at_once(

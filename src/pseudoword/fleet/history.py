@@ -6,14 +6,12 @@ there is an event after it, its worker holds it no more, however late that worke
 is compared, and nothing is ever replaced.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from pseudoword.errors import DamagedError
-from pseudoword.text import reason
 
 Kind = Literal["claimed", "returned", "lost", "error", "failed", "done", "cancelled", "retried"]
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -63,9 +61,9 @@ class Event(BaseModel):
             DamagedError: it is something else.
         """
         try:
-            return cls.model_validate(json.loads(data))
-        except (ValueError, RecursionError) as error:
-            raise DamagedError(f"{where} was not written by a worker: {reason(error)}") from error
+            return cls.model_validate_json(data)
+        except ValueError as error:
+            raise DamagedError(f"{where} was not written by a worker.") from error
 
 
 def state(events: Sequence[Event]) -> State:

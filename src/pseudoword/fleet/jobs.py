@@ -12,6 +12,7 @@ import tomli_w
 from pseudoword import lookup
 from pseudoword.config import TrainConfig, flag
 from pseudoword.config.captions import template_file
+from pseudoword.config.fields import check_text
 from pseudoword.config.word import NewWord
 from pseudoword.data import picture_files
 from pseudoword.data.caption_lists import listed_caption
@@ -95,8 +96,10 @@ def make_job(config: TrainConfig, note: Callable[[str], None]) -> Job:
     others, values[WORDS] = _other_words(config)
     files |= others
     for name in NOT_SENT:
-        if lookup.exists(Path(values.get(name, ""))) and values.get(name):
-            note(f"{flag(name)} {values[name]} is not put into the queue: workers need it there")
+        if (value := values.get(name)) and lookup.exists(Path(value)):
+            note(f"{flag(name)} {value} is not put into the queue: workers need it there")
+    for name in files:
+        check_text(f"{config.token}: the file name", name)
     if (nbytes := sum(map(len, files.values()))) > archive.LARGEST_NBYTES:
         raise PictureError(
             f"{config.token}: its files have {nbytes / 1e9:.1f} GB; a queue takes at most "
