@@ -44,11 +44,7 @@ class Unpacked:
 def unpack(queue: Queue, claim: Claim, folder: Path, note: Callable[[str], None]) -> Unpacked:
     """Unpack a job, and the folder of its run if it was begun before.
 
-    Args:
-        queue: where the job lies.
-        claim: of the job.
-        folder: what it is unpacked into.
-        note: told of a checkpoint that is damaged, so that the word begins anew.
+    `note` is told of a checkpoint that is damaged, so that the word begins anew.
 
     Raises:
         PseudowordError: the job is missing or damaged, or the disk here is full.
