@@ -56,7 +56,7 @@ class Claiming:
         self._give_up_the_lost(histories)
         waiting = [name for name in histories if self._may_claim(name, histories[name])]
         random.shuffle(waiting)  # so that workers do not all try to claim the same one
-        waiting.sort(key=lambda name: not self.is_alone(histories[name]))
+        waiting.sort(key=lambda name: not history.is_alone(histories[name]))
         for name in islice((one for one in waiting if one not in self._kinds), LOOK_AHEAD):
             self._kind_of(name)
         others = [name for name in waiting if self._is_other(name, histories[name])]
@@ -68,7 +68,7 @@ class Claiming:
         count = 0
         kind = None if like is None else self._kind_of(like.name)
         for name in chain(first, self._loaded_first(rest)):
-            alone = self.is_alone(histories[name])
+            alone = history.is_alone(histories[name])
             if kind is not None and (alone or self._kind_of(name) != kind):
                 continue
             claim = self._queue.claim(name, self._worker, self._config.lease)
@@ -85,7 +85,7 @@ class Claiming:
     def _is_other(self, name: str, events: Sequence[Event]) -> bool:
         """Whether a word is known that cannot join a pack of those that were claimed last."""
         known = name in self._kinds and self._kind is not None
-        return self.is_alone(events) or (known and self._kind_of(name) != self._kind)
+        return history.is_alone(events) or (known and self._kind_of(name) != self._kind)
 
     def _turn_is_over(self, *, some_wait: bool) -> bool:
         """Whether others have waited long enough; `some_wait` as of now."""
@@ -95,11 +95,6 @@ class Claiming:
         elif self._others_since is None:
             self._others_since = now
         return self._others_since is not None and now - self._others_since >= TURN_SECONDS
-
-    @staticmethod
-    def is_alone(events: Sequence[Event]) -> bool:
-        """Whether a word with this history is learned in no pack."""
-        return history.bad_tries(events) > 0
 
     def bad(self, kind: history.Kind, name: str, events: Sequence[Event], why: str) -> Event:
         """The event of a bad end; the last of too many is a failure."""

@@ -87,6 +87,11 @@ def bad_tries(events: Sequence[Event]) -> int:
     return count
 
 
+def is_alone(events: Sequence[Event]) -> bool:
+    """Whether a word with this history is learned in no pack."""
+    return bad_tries(events) > 0
+
+
 def last_reason(events: Sequence[Event]) -> str:
     """What went wrong last; empty if nothing did."""
     return next((event.why for event in reversed(events) if event.why), "")

@@ -17,7 +17,7 @@ from pathlib import Path
 from pseudoword import formats, threads
 from pseudoword.config import TrainConfig, WorkConfig
 from pseudoword.errors import BaseModelError, DamagedError, PseudowordError, StorageError
-from pseudoword.fleet import archive, scratch
+from pseudoword.fleet import archive, history, scratch
 from pseudoword.fleet.claiming import Claiming
 from pseudoword.fleet.history import Event
 from pseudoword.fleet.life import SignOfLife, new_name
@@ -162,7 +162,7 @@ class Worker:
             try:
                 ready = self._open_all(claims, folder)
                 if ready:
-                    alone = self._claiming.is_alone(self._queue.history(ready[0].claim.name))
+                    alone = history.is_alone(self._queue.history(ready[0].claim.name))
                     self._learn(ready, None if alone else folder)
             except _NoBaseError as error:
                 self._leave(ready, str(error))
