@@ -49,6 +49,11 @@ INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
     "guidance in words": ("model_index.json", {"_guidance_scale": ["7"]}, "_guidance_scale in"),
     "emphasis": ("model_index.json", {"_emphasis": ["none"]}, "_emphasis in model_index.json is"),
     "endless guidance": ("model_index.json", {"_guidance_scale": 1e999}, "_guidance_scale in"),
+    "much guidance": (
+        "model_index.json",
+        {"_guidance_scale": 1e7},
+        "0.0, .* to less than 1,000,000",
+    ),
     "sizes": ("unet/config.json", {"sample_size": [8, 16]}, r"sample_size is \[8, 16\]"),
     "no size": ("unet/config.json", {"sample_size": None}, "sample_size is null"),
     "a size below nothing": ("unet/config.json", {"sample_size": -8}, "sample_size is -8"),

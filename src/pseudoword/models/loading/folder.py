@@ -109,13 +109,15 @@ def whole_number(value: object, where: str, most: int) -> int:
 
 
 def finite_number(value: object, where: str) -> float:
-    """Check that a value is a finite number from 0 on.
+    """Check that a value is a number from 0 to less than a million.
 
     Raises:
         BaseModelError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
-        raise BaseModelError(f"{where} is {_as_json(value)}, but should be a number from 0 on")
+        raise BaseModelError(
+            f"{where} is {_as_json(value)}, but should be a number from 0 to less than 1,000,000"
+        )
     return float(value)
 
 
