@@ -21,6 +21,7 @@ from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.reading.injection import Words
 from pseudoword.models.reading.language_model import up_to
 from pseudoword.models.reading.pipeline_readers import empty
+from pseudoword.models.reading.prompt_reader import ids_of
 from pseudoword.models.reading.prompts import Prompts
 from pseudoword.models.reading.sequence_reader import SequenceReader
 
@@ -36,9 +37,7 @@ def _in_chat(tokenizer: Any) -> SequenceReader:
     pipeline = empty(PIPELINE)
     before = pipeline.prompt_template_encode_prefix
     behind = pipeline.prompt_template_encode_suffix
-    first, last = (
-        len(tokenizer(text, add_special_tokens=False).input_ids) for text in (before, behind)
-    )
+    first, last = (len(ids_of(tokenizer, text)) for text in (before, behind))
 
     def apart(text: str) -> Iterator[str]:
         yield before

@@ -90,8 +90,7 @@ class PromptReader(ABC):
 
     def token_ids(self, text: str) -> list[int]:
         """The ids of `text`, without begin and end tokens."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-        return ids
+        return ids_of(self.tokenizer, text)
 
     @cached_property
     def filler(self) -> int:
@@ -157,6 +156,12 @@ class PromptReader(ABC):
         _check_not_cut_off(own, found.text[found.begin : found.end], max_tokens)
         cut_off = own[max_tokens].position if len(own) > max_tokens else found.end
         return PromptReading(len(own), max_tokens, found.text[cut_off : found.end].strip())
+
+
+def ids_of(tokenizer: Any, text: str) -> list[int]:
+    """The ids of `text`, as a tokenizer has them without begin and end tokens."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+    return ids
 
 
 Reads = Callable[[Any], PromptReader]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pseudoword.errors import BaseModelError, PromptError
-from pseudoword.models.reading.prompt_reader import Found, PromptReader, Token
+from pseudoword.models.reading.prompt_reader import Found, PromptReader, Token, ids_of
 from pseudoword.models.reading.prompts import (
     ChunkedPrompts,
     Positions,
@@ -85,7 +85,7 @@ class SequenceReader(PromptReader):
                 "padding. Save it as a tokenizer.json with a pad_token."
             )
         begin, end = _special_ids(tokenizer) if special_tokens else ([], [])
-        super().__init__(tokenizer, length, begin, [*end, *_ids(tokenizer, behind)])
+        super().__init__(tokenizer, length, begin, [*end, *ids_of(tokenizer, behind)])
         self.used = used
         self._template, self._apart = template, apart
         self.counts_padding = counts_padding
@@ -181,12 +181,7 @@ class SequenceReader(PromptReader):
 
 def _special_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
     """The ids that a tokenizer puts before and behind a text."""
-    bare = _ids(tokenizer, "a")
+    bare = ids_of(tokenizer, "a")
     whole = tokenizer("a", add_special_tokens=True, verbose=False).input_ids
     at = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
     return whole[:at], whole[at + len(bare) :]
-
-
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-    return ids
