@@ -73,7 +73,7 @@ class Unloaded:
         """
         detected = detect(choice)
         imports.import_libraries()
-        devices.device(choice.device)
+        devices.device(choice.device)  # for its error: nothing is put there
         self._kind = load_class(detected.family)
         self._configs = ModelConfigs(detected.source)
 

@@ -54,9 +54,7 @@ def limit_weights(tensors: int, numbers: int) -> Iterator[None]:
     One line of a config can ask for a model that takes days to make. The limit is twice as high,
     since some libraries make each parameter a second time when they fill it.
     """
-    made = [0, 0]
-
-    here = get_ident()
+    made, here = [0, 0], get_ident()
 
     def count(_module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         if get_ident() != here:  # another model, of another thread
