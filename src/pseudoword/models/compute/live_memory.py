@@ -12,11 +12,13 @@ from unittest import mock
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from pseudoword.process_wide import ProcessWide
 
 _NOTHING = object()
+
+_NO_NEW = object()
+"""What operations make that give views, or what they were given: no new tensor."""
 
 MOST_KNOWN = 1 << 16
 """So many results are kept."""
@@ -47,14 +49,14 @@ class _LiveBytes(TorchDispatchMode):
         """Run the operation, and count the storages that it allocates."""
         call = _call(func, args, kwargs)
         known = _known.get(call, _NOTHING)
+        if known is _NO_NEW:
+            return func(*args, **(kwargs or {}))
         if known is not _NOTHING:
             return self._made(known)
         result = func(*args, **(kwargs or {}))
-        inputs = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if _is_meta(t)}
+        inputs = {id(tensor.untyped_storage()) for tensor in _meta_tensors((args, kwargs))}
         made = [
-            tensor
-            for tensor in tree_leaves(result)
-            if _is_meta(tensor) and id(tensor.untyped_storage()) not in inputs
+            tensor for tensor in _meta_tensors(result) if id(tensor.untyped_storage()) not in inputs
         ]
         for tensor in made:
             self._add(tensor.untyped_storage())
@@ -98,7 +100,7 @@ def _call(*parts: Any) -> Any:
 
 def _key(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
-        if value.device.type != "meta":
+        if not value.is_meta:
             raise TypeError("it has numbers")
         return value.shape, value.stride(), value.dtype
     if isinstance(value, list | tuple):
@@ -109,18 +111,24 @@ def _key(value: Any) -> Any:
 
 
 def _remember(call: Any, result: Any, made: Sequence[torch.Tensor]) -> None:
-    """Keep what an operation gives, if it is new tensors alone."""
+    """Keep what an operation gives, if it is new tensors alone, or none."""
     parts = result if isinstance(result, tuple) else (result,)
     if sum(part is not None for part in parts) != len(made):
+        if not made:
+            _keep(call, _NO_NEW)
         return
     described = [None if one is None else (one.shape, one.stride(), one.dtype) for one in parts]
     for tensor in made:
         same = _empty(tensor.shape, tensor.stride(), tensor.dtype)
         if same.untyped_storage().nbytes() != tensor.untyped_storage().nbytes():
             return
+    _keep(call, _Several(described) if isinstance(result, tuple) else described[0])
+
+
+def _keep(call: Any, known: Any) -> None:
     if len(_known) >= MOST_KNOWN:
         _known.clear()
-    _known[call] = _Several(described) if isinstance(result, tuple) else described[0]
+    _known[call] = known
 
 
 def _empty(size: Any, stride: Any, dtype: torch.dtype) -> torch.Tensor:
@@ -128,7 +136,16 @@ def _empty(size: Any, stride: Any, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _is_meta(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.device.type == "meta"
+    return isinstance(value, torch.Tensor) and value.is_meta
+
+
+def _meta_tensors(given: Any) -> list[torch.Tensor]:
+    """Those without numbers in arguments or results; torch's trees are slow."""
+    if isinstance(given, list | tuple):
+        return [tensor for one in given for tensor in _meta_tensors(one)]
+    if isinstance(given, dict):
+        return _meta_tensors(tuple(given.values()))
+    return [given] if _is_meta(given) else []
 
 
 _attention = torch.nn.functional.scaled_dot_product_attention
