@@ -101,9 +101,9 @@ def test_what_the_backward_pass_needs_is_counted() -> None:
 
 @pytest.fixture
 def weights_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plans that do not follow a step, an encoding and a drawing, which takes seconds each."""
-    for name in ("_step", "_encode", "_draw"):
-        monkeypatch.setattr(memory_plan, name, lambda *_: 0)
+    """Plans that do not follow steps, an encoding and a drawing, which takes seconds each."""
+    nothing = memory_plan._Peaks(0, 0, 0, 0, 0)
+    monkeypatch.setattr(memory_plan, "_peaks", lambda *_: nothing)
 
 
 @pytest.mark.usefixtures("weights_alone")
