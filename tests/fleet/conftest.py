@@ -9,6 +9,11 @@ from pseudoword.fleet.jobs import Job
 from pseudoword.fleet.queue import Queue, make_queue
 
 
+@pytest.fixture(autouse=True)
+def _share(models_are_kept: None) -> None:
+    """Workers share loaded models."""
+
+
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[str]:
     with a_bucket() as address:
