@@ -226,7 +226,7 @@ def test_nothing_is_steered_if_one_job_cannot_be(queue: Queue) -> None:
 def test_many_are_steered_without_a_list_of_all_for_each(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(20):
+    for number in range(8):
         queue.submit(Job(f"dog-{number}", "", b""))
     names, listed = type(queue.store).names, []
 
@@ -236,7 +236,7 @@ def test_many_are_steered_without_a_list_of_all_for_each(
 
     monkeypatch.setattr(type(queue.store), "names", counted)
     steer_queue(queue.address, [], ["all"], None, Silent())
-    steer_queue(queue.address, ["cat-1", *(f"dog-{i}" for i in range(20))], [], None, Silent())
+    steer_queue(queue.address, ["cat-1", *(f"dog-{i}" for i in range(8))], [], None, Silent())
     assert listed.count("jobs") <= 6
 
 
