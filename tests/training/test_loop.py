@@ -14,6 +14,7 @@ from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Condition, Family, MicroConditioning
 from pseudoword.training import loop, loss
 from pseudoword.training.batches import batch, batches
+from pseudoword.training.early_stopping import evaluation_losses
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import LOSS_SCALE, take_step
 
@@ -56,15 +57,9 @@ def test_the_loss_on_fixed_samples_falls(any_family: Family, pictures: Path) -> 
     family = any_family
     one = train_state(family, pictures, steps=15, batch=2, lr=0.05)
     samples = [batch(family, [one.data], 1000 + i) for i in range(8)]
-
-    def measured() -> float:
-        with torch.no_grad():
-            found = [loss.losses(family, [asked(one)], batch).item() for batch in samples]
-        return sum(found) / len(found)
-
-    before = measured()
+    before = evaluation_losses(family, [(one.word(), samples)])
     list(loop.train(family, [one]))
-    assert measured() < before
+    assert evaluation_losses(family, [(one.word(), samples)]) < before
 
 
 def test_a_pack_gives_what_training_alone_gives(any_family: Family, pictures: Path) -> None:
