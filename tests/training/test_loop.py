@@ -24,6 +24,15 @@ def rows(m: TrainState) -> torch.Tensor:
     return torch.cat([found.detach().flatten() for found in m.method.word().values()])
 
 
+def taken_by(words: Sequence[TrainState], family: Family, size: int, **more: Any) -> list[str]:
+    """Train `words`, at most `size` at once; the names of those that took each step."""
+    steps, taken = loop.Loop(family, size, **more), []
+    while unfinished := [one for one in words if one.unfinished]:
+        metrics = steps.step(unfinished).metrics
+        taken.append("".join(one.state.data.token.strip("<>") for one in metrics))
+    return taken
+
+
 def grad(m: TrainState) -> torch.Tensor:
     found = m.method.parameters()[0].grad
     assert found is not None
@@ -100,10 +109,7 @@ def test_a_concept_enters_when_another_has_left(family: StableDiffusion, picture
         }
 
     together, alone = states(), states()
-    seen = [
-        "".join(one.state.data.token.strip("<>") for one in step.metrics)
-        for step in loop.train(family, iter(together.values()), size=2)
-    ]
+    seen = taken_by([*together.values()], family, 2)
     assert seen == ["ab", "ab", "ac", "ac", "ac", "cd"]
     for token, solo in alone.items():
         list(loop.train(family, [solo]))
@@ -126,8 +132,7 @@ def test_a_pack_without_room_goes_on_with_half(
 
     monkeypatch.setattr(loop, "take_step", crowded)
     notes = Notes()
-    taken = list(loop.train(family, cut, note=notes.note))
-    assert [len(one.metrics) for one in taken] == 6 * [1]
+    assert taken_by(cut, family, 3, note=notes.note) == ["a", "a", "b", "b", "c", "c"]
     assert notes.lines == ["out of memory with 3 words at once; going on with 1"]
     for one, other in zip(cut, whole, strict=True):
         torch.testing.assert_close(rows(one), rows(other), rtol=0, atol=0.02 * 2e-3)
@@ -146,7 +151,7 @@ def test_a_pack_is_whole_again_when_memory_has_room_again(
     monkeypatch.setattr(loop, "take_step", crowded)
     monkeypatch.setattr(loop, "PATIENCE", 2)
     words = [train_state(family, pictures, token, steps=9) for token in ("<a>", "<b>")]
-    together = [len(one.metrics) for one in loop.train(family, words, size=2)]
+    together = [len(one) for one in taken_by(words, family, 2)]
     assert together == [1, 1] + 4 * [1] + 3 * [2] + 6 * [1]
 
 

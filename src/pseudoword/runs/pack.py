@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -67,6 +66,7 @@ class Pack:
         self._family, self._planned, self._size, self._tally = family, [*planned], size, tally
         self._options, self._progress, self._more, self._signals = options, progress, more, signals
         self._asked = {one.folder.path for one in planned}
+        self._waiting, self._ready = [*planned], list[Setup]()
         self._active: dict[int, ActiveRun] = {}
         self._steps_left_with = 0
         self._steps_in_all = sum(one.config.total_steps for one in planned)
@@ -86,35 +86,31 @@ class Pack:
             for active in self._active.values():
                 stack.push(active.stack)
 
-    def states(self) -> Iterator[TrainState | None]:
-        """Set up the concepts, those together for which there is room when they are asked for.
+    def fill(self, size: int) -> list[TrainState]:
+        """Let concepts enter until so many are in training, or there are no others now.
 
-        None: all others are in training, and perhaps there will be more.
+        Returns:
+            The states of those in training; none when all have left.
         """
-        waiting = [*self._planned]
-        while True:
-            if not waiting:
-                waiting = self._ask_for_more()
-            if waiting:
-                setups = iter(self._set_up(waiting[: self._size]))
-                del waiting[: self._size]
-                while group := list(islice(setups, self._room)):
-                    entered = self._enter(group)
-                    self.stop_if_told()  # the first step of a large pack takes long, too
-                    for active in entered:
-                        yield active.run.state
-            elif self._active:
-                yield None
-            else:
-                return
+        while (room := size - len(self._active)) > 0 and self._some_are_ready(room):
+            entering, self._ready = self._ready[:room], self._ready[room:]
+            self._enter(entering)
+            self.stop_if_told()  # the first step of a large pack takes long, too
+        return [active.run.state for active in self._active.values()]
 
-    @property
-    def _room(self) -> int:
-        """How many concepts may enter together: as many as have left, but at least one."""
-        return max(self._size - len(self._active), 1)
+    def _some_are_ready(self, room: int) -> bool:
+        """Whether concepts are ready to enter; the next ones are set up if there is none."""
+        while not self._ready:
+            if not self._waiting:
+                self._waiting = self._ask_for_more(room)
+            if not self._waiting:
+                return False
+            some, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+            self._ready = self._set_up(some)
+        return True
 
-    def _ask_for_more(self) -> list[PlannedRun]:
-        more = [*self._more(self._room)]
+    def _ask_for_more(self, room: int) -> list[PlannedRun]:
+        more = [*self._more(room)]
         self._planned += more
         self._steps_in_all += sum(one.config.total_steps for one in more)
         return more
@@ -139,9 +135,10 @@ class Pack:
         done = self._steps_left_with + sum(
             active.run.state.step for active in self._active.values()
         )
-        mean = sum(metrics.loss for metrics in step.metrics) / len(step.metrics)
-        self._progress.advance(done, self._steps_in_all, f"loss {mean:.4f}")
-        self.leave_if_finished()
+        if losses := [metrics.loss for metrics in step.metrics]:
+            mean = sum(losses) / len(losses)
+            self._progress.advance(done, self._steps_in_all, f"loss {mean:.4f}")
+        self._leave_if_finished()
         self._leave_if_asked()
         if 0 < len(self._active) < before:
             self._show_phase()
@@ -165,7 +162,6 @@ class Pack:
             if active.callbacks.stop_requested:
                 with active.run.planned.lock, active.stack:
                     saved = self._save(active)
-                active.run.state.paused = True
                 self._remove(active)
                 self._end(active.run.planned, "stopped", saved)
 
@@ -181,7 +177,7 @@ class Pack:
         active = [(one, checkpoint.steps(one.run.folder.path)) for one in self._active.values()]
         return [_place(one, steps[-1]) for one, steps in active if any(steps)]
 
-    def leave_if_finished(self) -> None:
+    def _leave_if_finished(self) -> None:
         """Draw and finish the concepts that have no step left, and let them leave."""
         ready = [active for active in self._active.values() if not active.run.state.unfinished]
         self._draw([active for active in ready if not active.run.state.failure])
@@ -202,15 +198,14 @@ class Pack:
         self._family.release_vae()
         return setups
 
-    def _enter(self, setups: Sequence[Setup]) -> list[ActiveRun]:
+    def _enter(self, setups: Sequence[Setup]) -> None:
         """Begin or resume concepts, together: those that can."""
         runs = self._resume(self._begin(self._clear(setups)))
         self._encode_prompts()
         if runs:
             self._show_phase()
         self._evaluate_new([active for active in runs if not active.run.state.step])
-        self.leave_if_finished()  # those whose last step was saved before
-        return [active for active in runs if self._is_active(active)]
+        self._leave_if_finished()  # those whose last step was saved before
 
     def _clear(self, setups: Sequence[Setup]) -> list[Setup]:
         """Check the folders again, as setting up may have taken minutes; empty those to restart."""
@@ -372,7 +367,6 @@ class Pack:
             for active in list(self._active.values()):
                 if active.run.planned is planned:
                     active.stack.close()
-                    active.run.state.failure = str(error)  # so that it takes no further step
                     del self._active[id(active.run.state)]
             self._forget(planned, "failed", str(error))
 

@@ -23,7 +23,7 @@ from pseudoword.runs.planned import USUAL, Options, PlannedRun, plan_run
 from pseudoword.runs.tally import Tally
 from pseudoword.runs.time_plan import TimedProgress
 from pseudoword.text import command
-from pseudoword.training.loop import train
+from pseudoword.training.loop import Loop
 from pseudoword.training.pack_size import MOST, words_at_once
 
 SHARED = (*OF_BASE, "deterministic", "graphs", "batch", "resolution")
@@ -209,10 +209,10 @@ def _learn(
     pack = Pack(family, todo, size, tally, options, progress, ask, interrupt)
     try:
         with interrupt, pack:
-            for step in train(family, pack.states(), size, progress.note):
-                pack.after(step)
+            loop = Loop(family, size, progress.note)
+            while states := pack.fill(loop.size):
+                pack.after(loop.step(states))
                 pack.stop_if_told()
-            pack.leave_if_finished()
     except StoppedAtOnce as stop:
         raise stopped_at_once(pack.kept(), stop.exit_code - 128) from None
     return pack.trained

@@ -1,15 +1,14 @@
-"""The loop: a generator that yields a `Step` after each optimiser step.
+"""The loop: step after step, with as many concepts at once as memory has room for.
 
-Progress bars, previews, checkpoints and stopping belong to whoever iterates. A pack of K concepts
-is the only case: the base model is frozen, so each sample's gradient reaches only its own rows,
-and a concept's samples, step, loss, clipping, optimiser, schedule and stopping are its own. So a
-concept can enter a pack, and leave it, at any step.
+Progress bars, previews, checkpoints and stopping belong to whoever asks for the steps. A pack of K
+concepts is the only case: the base model is frozen, so each sample's gradient reaches only its own
+rows, and a concept's samples, step, loss, clipping, optimiser, schedule and stopping are its own.
+So a concept can enter a pack, and leave it, at any step.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from pseudoword.errors import is_out_of_memory
 from pseudoword.models.compute.allocator import keep_freed_memory
@@ -40,51 +39,54 @@ class Step:
     seconds: float
 
 
-def train(
-    family: Family,
-    states: Iterable[TrainState | None],
-    size: int | None = None,
-    note: Callable[[str], None] = lambda _text: None,
-) -> Iterator[Step]:
-    """Train `states`, in place, until none is unfinished.
+class Loop:
+    """Takes steps of a pack. When memory runs out, half of the concepts go on, and later all."""
 
-    A concept whose loss or gradient is not finite, or whose first gradient is zero, stops:
-    `failure` says why, and `good` holds its last good rows.
+    def __init__(
+        self, family: Family, size: int, note: Callable[[str], None] = lambda _text: None
+    ) -> None:
+        """With at most `size` concepts in a step; `note` is told when memory runs out."""
+        keep_freed_memory()
+        self.size = size
+        """how many concepts take a step together, as long as memory has no room for more"""
+        self._family, self._note = family, note
+        self._forwards = exact_forwards(*reading_and_denoising(family))
+        self._whole, self._patience, self._wait = size, PATIENCE, 0
 
-    Args:
-        family: the frozen model.
-        states: of the concepts. Each is taken from here when there is room for it. None: there is
-            no other one now; ask again after the next step.
-        size: how many concepts take a step together; None for all. When memory runs out, half of
-            them go on, and some time later all again.
-        note: told when it is.
-    """
-    keep_freed_memory()
-    forwards = exact_forwards(*reading_and_denoising(family))
-    waiting = (state for state in states if state is None or state.unfinished)
-    inside: list[TrainState] = []
-    whole, patience, wait = size, PATIENCE, 0
-    while True:
-        inside = [state for state in inside if state.unfinished]
-        room = None if size is None else max(size - len(inside), 0)
-        inside += _until_none(islice(waiting, room))
-        active = inside[:size]
-        if not active:
-            return
+    def step(self, states: Sequence[TrainState]) -> Step:
+        """Take a step with the first `size` of `states`, in place.
+
+        A concept whose loss or gradient is not finite, or whose first gradient is zero, stops:
+        `failure` says why, and `good` holds its last good rows.
+        """
+        active = states[: self.size]
         began = time.perf_counter()
-        same = repeatable(family.device, all(state.hyper.deterministic for state in active))
-        with same, batch_invariant(forwards):
-            metrics = _step_if_it_fits(family, active)
+        same = repeatable(self._family.device, all(state.hyper.deterministic for state in active))
+        with same, batch_invariant(self._forwards):
+            metrics = _step_if_it_fits(self._family, active)
         if metrics is None:
-            size, wait, patience = len(active) // 2, patience, 2 * patience
-            free_memory()
-            note(f"out of memory with {len(active)} words at once; going on with {size}")
-        elif metrics:
-            most = max(one.state.step for one in metrics)
-            yield Step(most, tuple(metrics), time.perf_counter() - began)
-            wait -= 1
-            if wait == 0:
-                size = whole
+            self._halve(len(active))
+            return self.step(states)
+        seconds = time.perf_counter() - began
+        self._wait -= 1
+        if self._wait == 0:
+            self.size = self._whole
+        return Step(max((one.state.step for one in metrics), default=0), tuple(metrics), seconds)
+
+    def _halve(self, tried: int) -> None:
+        self.size = tried // 2
+        self._wait, self._patience = self._patience, 2 * self._patience
+        free_memory()
+        self._note(f"out of memory with {tried} words at once; going on with {self.size}")
+
+
+def train(family: Family, states: Sequence[TrainState]) -> Iterator[Step]:
+    """Train `states` together, in place, until none is unfinished; yields each step."""
+    loop = Loop(family, len(states))
+    while unfinished := [state for state in states if state.unfinished]:
+        step = loop.step(unfinished)
+        if step.metrics:
+            yield step
 
 
 def _step_if_it_fits(family: Family, active: Sequence[TrainState]) -> list[StepMetrics] | None:
@@ -98,10 +100,3 @@ def _step_if_it_fits(family: Family, active: Sequence[TrainState]) -> list[StepM
         if len(active) == 1 or not is_out_of_memory(error):
             raise
     return None
-
-
-def _until_none(states: Iterable[TrainState | None]) -> Iterator[TrainState]:
-    for state in states:
-        if state is None:
-            return
-        yield state

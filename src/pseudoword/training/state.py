@@ -47,8 +47,6 @@ class TrainState:
     """the results of evaluations"""
     stopped: str | None = None
     """why it stopped early, if it did"""
-    paused: bool = False
-    """whether it was asked to stop, and takes no further step in this process"""
 
     @classmethod
     def begin(
@@ -86,7 +84,7 @@ class TrainState:
     @property
     def unfinished(self) -> bool:
         """Whether there are steps left to take."""
-        return not (self.failure or self.stopped or self.paused) and self.step < self.total_steps
+        return not (self.failure or self.stopped) and self.step < self.total_steps
 
     def word(self) -> dict[str, Tensor]:
         """The learned word at this step: a copy of its rows, `[n, width]` per text encoder."""
