@@ -20,7 +20,7 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.loading import parts
 from pseudoword.report import charts
-from pseudoword.runs import callbacks
+from pseudoword.runs import active_run
 from pseudoword.training import learning_rate_finder
 
 # made once: to make all options of all commands takes longer than most command lines
@@ -225,7 +225,7 @@ def _one_chart(monkeypatch: pytest.MonkeyPatch) -> None:
     def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
         return _a_chart() if charts.curves is own else charts.curves(entries, title)
 
-    monkeypatch.setattr(callbacks, "charts", SimpleNamespace(curves=curves))
+    monkeypatch.setattr(active_run, "charts", SimpleNamespace(curves=curves))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pseudoword.models.family import Family
 from pseudoword.progress import Silent
 from pseudoword.report import picture_output
 from pseudoword.runs import checkpoint
-from pseudoword.runs.callbacks import RunCallbacks
+from pseudoword.runs.active_run import RunCallbacks
 from pseudoword.training import loop, step
 from pseudoword.training.early_stopping import EvaluationLoss
 

@@ -10,7 +10,7 @@ from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.models.family import Family
 from pseudoword.progress import Ending
 from pseudoword.runs import checkpoint, previews, requests
-from pseudoword.runs.callbacks import RunCallbacks
+from pseudoword.runs.active_run import RunCallbacks
 from pseudoword.runs.finish import Trained, finish
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt, stopped
