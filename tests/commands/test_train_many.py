@@ -15,7 +15,7 @@ from pseudoword.models.family import Family
 from pseudoword.progress import Silent
 from pseudoword.report import picture_output
 from pseudoword.runs import checkpoint
-from pseudoword.runs.active_run import RunCallbacks
+from pseudoword.runs.active_run import ActiveRun
 from pseudoword.training import loop, step
 from pseudoword.training.early_stopping import EvaluationLoss
 
@@ -394,14 +394,14 @@ def test_a_word_that_cannot_be_evaluated_is_not_learned_and_stops_no_other_one(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
-    on_train_begin = RunCallbacks.on_train_begin
+    on_train_begin = ActiveRun.on_train_begin
 
-    def fail(callbacks: RunCallbacks, evaluation: EvaluationLoss | None) -> None:
-        if callbacks._run.config.token == "<a>":
+    def fail(active: ActiveRun, evaluation: EvaluationLoss | None) -> None:
+        if active.run.config.token == "<a>":
             raise PromptError("its prompts cannot be read")
-        on_train_begin(callbacks, evaluation)
+        on_train_begin(active, evaluation)
 
-    monkeypatch.setattr(RunCallbacks, "on_train_begin", fail)
+    monkeypatch.setattr(ActiveRun, "on_train_begin", fail)
     with pytest.raises(TrainingError, match=r"1 of 2 words.*\n<a>: its prompts cannot be read"):
         learn(base, folder, out)
     assert [checkpoint.finished_step(out / name) for name in "ab"] == [None, 2]

@@ -1,9 +1,8 @@
-"""Callbacks of a run: after its steps it is evaluated, logged, previewed and saved."""
+"""A run in training: after its steps it is evaluated, logged, previewed and saved."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import methodcaller
-from typing import Self
 
 from pseudoword.config.fields import AUTO
 from pseudoword.errors import PseudowordError, SettingsError, StorageError
@@ -17,60 +16,64 @@ from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.step import StepMetrics
 
 
-class RunCallbacks:
-    """The callbacks of one run.
+class ActiveRun:
+    """A run from when it enters its pack until it leaves.
 
-    They draw no random numbers that training depends on. If previews, curves or further logs fail,
+    It draws no random numbers that training depends on. If previews, curves or further logs fail,
     this is reported and the run goes on; only a full disk stops it.
     """
 
     def __init__(self, run: Run) -> None:
-        self._run, self._note = run, run.planned.progress.note
-        self._requested: Collection[str] = ()
-        self._trackers: dict[str, Tracker] = {}
-        self._reported: set[str] = set()
-        self.stop_requested = False
-
-    def __enter__(self) -> Self:
         """Open the trackers.
 
         Raises:
             SettingsError: one cannot be opened.
         """
-        folder, config = self._run.folder, self._run.config
-        before = folder.read_log()
-        if "csv" in config.log:
-            folder.files.register(CSV)
-        with ExitStack() as opened:
-            opened.push(self)  # those that are open, if one cannot be opened
-            for name in config.log:
-                try:
-                    self._trackers[name] = TRACKERS[name](folder.path, config, before)
-                except PseudowordError:
-                    raise
-                except Exception as error:  # of the library, or of its network
-                    raise SettingsError(f"--log {name} does not work: {reason(error)}") from error
-            opened.pop_all()
-        return self
+        self.run = run
+        self.seconds = 0.0
+        """spent in its steps"""
+        self.stop_requested = False
+        self._note = run.planned.progress.note
+        self._requested: Collection[str] = ()
+        self._trackers: dict[str, Tracker] = {}
+        self._reported: set[str] = set()
+        before = run.folder.read_log()
+        if "csv" in run.config.log:
+            run.folder.files.register(CSV)
+        try:
+            for name in run.config.log:
+                self._trackers[name] = self._opened(name, before)
+        except BaseException:
+            self.close()
+            raise
 
-    def __exit__(self, *_error: object) -> None:
+    def _opened(self, name: str, before: Sequence[Mapping[str, float]]) -> Tracker:
+        try:
+            return TRACKERS[name](self.run.folder.path, self.run.config, before)
+        except PseudowordError:
+            raise
+        except Exception as error:  # of the library, or of its network
+            raise SettingsError(f"--log {name} does not work: {reason(error)}") from error
+
+    def close(self) -> None:
+        """Close the trackers."""
         self._track(lambda tracker: tracker.close())
 
     @property
     def evaluation_is_due(self) -> bool:
         """Whether the word of this step is to be evaluated."""
-        every, step = self._run.config.evaluate_every, self._run.state.step
-        return _is_due(step, every) or (bool(every) and step == self._run.config.total_steps)
+        every, step = self.run.config.evaluate_every, self.run.state.step
+        return _is_due(step, every) or (bool(every) and step == self.run.config.total_steps)
 
     @property
     def previews_are_due(self) -> bool:
         """Whether previews are to be drawn after this step; those of the last step come later."""
-        due = _is_due(self._run.state.step, self._run.config.preview_every)
-        return self._run.state.unfinished and (due or "preview" in self._requested)
+        due = _is_due(self.run.state.step, self.run.config.preview_every)
+        return self.run.state.unfinished and (due or "preview" in self._requested)
 
     def on_train_begin(self, evaluation: EvaluationLoss | None) -> None:
         """Save the first state of a new run, and log the evaluation of its word."""
-        run = self._run
+        run = self.run
         # every run of a pack has this step, so all can resume from a common one
         checkpoint.save(run.folder.path, run.state, run.setup.sources)
         if evaluation is not None:
@@ -80,7 +83,8 @@ class RunCallbacks:
         self, metrics: StepMetrics, seconds: float, evaluation: EvaluationLoss | None, words: int
     ) -> None:
         """Log the step, which so many `words` took together; stop if the loss has settled."""
-        run, step = self._run, self._run.state.step
+        run, step = self.run, self.run.state.step
+        self.seconds += seconds
         numbers = {
             "loss": metrics.loss,
             "lr": metrics.lr,
@@ -100,21 +104,21 @@ class RunCallbacks:
 
     def on_step_end(self) -> None:
         """Save, if due. This comes last: a run that is killed before it repeats the step."""
-        run = self._run
+        run = self.run
         due = _is_due(run.state.step, run.config.checkpoint_every) or "save" in self._requested
         if due or not run.state.unfinished:
             self.save()
 
     def save(self) -> None:
         """Save the state and the current word."""
-        run = self._run
+        run = self.run
         checkpoint.save(run.folder.path, run.state, run.setup.sources)
         run.folder.write_concepts(run.concepts())
 
     @property
     def due(self) -> previews.Due:
         """The current word, whose previews are due."""
-        run = self._run
+        run = self.run
         word, *also = run.concepts()
         others = [*(named.concept for named in run.planned.others), *also]
         return previews.Due(word, run.config, run.folder, run.state.step, others)
@@ -131,13 +135,13 @@ class RunCallbacks:
 
     def draw_curves(self) -> None:
         """Draw the curves of the log so far."""
-        run = self._run
+        run = self.run
         with self._note_if_it_fails("the curves were not drawn"):
             title = f"{run.config.called} on {public(run.config.base)}"
             run.folder.files.write(CURVES, charts.curves(run.folder.read_log(), title))
 
     def _log(self, step: int, numbers: Mapping[str, float]) -> None:
-        self._run.folder.append_log({"step": step, **numbers})
+        self.run.folder.append_log({"step": step, **numbers})
         self._track(lambda tracker: tracker.log(step, numbers))
 
     def _track(self, send: Callable[[Tracker], None]) -> None:
@@ -158,13 +162,13 @@ class RunCallbacks:
         except Exception as error:  # memory, fonts, networks
             if loss not in self._reported:
                 self._reported.add(loss)
-                called = self._run.config.called
+                called = self.run.config.called
                 why = reason(error).rstrip(".")
                 self._note(f"{called}: {loss}: {why}. The word is not affected.")
 
     def _evaluated(self, evaluation: EvaluationLoss) -> Mapping[str, float]:
         """Keep the best word, and stop the run if the loss has settled. Returns what to log."""
-        run, config = self._run, self._run.config
+        run, config = self.run, self.run.config
         evaluations = run.state.evaluations
         if evaluations.add(evaluation, run.state.word()):
             run.folder.write_best(run.concepts())

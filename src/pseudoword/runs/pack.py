@@ -1,8 +1,7 @@
 """The words of a pack: each is set up when it enters, and finished when it leaves."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -10,7 +9,7 @@ from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.models.family import Family
 from pseudoword.progress import Ending
 from pseudoword.runs import checkpoint, previews, requests
-from pseudoword.runs.active_run import RunCallbacks
+from pseudoword.runs.active_run import ActiveRun
 from pseudoword.runs.finish import Trained, finish
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt, stopped
@@ -28,18 +27,6 @@ from pseudoword.training.state import TrainState
 
 T = TypeVar("T", Setup, Run)
 R = TypeVar("R")
-
-
-@dataclass
-class ActiveRun:
-    """A concept in training, from when it enters its pack until it leaves."""
-
-    run: Run
-    callbacks: RunCallbacks
-    stack: ExitStack
-    """closes its callbacks"""
-    seconds: float = 0.0
-    """spent in its steps"""
 
 
 More = Callable[[int], Sequence[PlannedRun]]
@@ -67,7 +54,7 @@ class Pack:
         self._options, self._progress, self._more, self._signals = options, progress, more, signals
         self._asked = {one.folder.path for one in planned}
         self._waiting, self._ready = [*planned], list[Setup]()
-        self._active: dict[int, ActiveRun] = {}
+        self._active: dict[TrainState, ActiveRun] = {}
         self._steps_left_with = 0
         self._steps_in_all = sum(one.config.total_steps for one in planned)
         self.trained: dict[Path, Trained] = {}
@@ -78,13 +65,13 @@ class Pack:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Close the callbacks, and unlock the folders."""
+        """Close the logs, and unlock the folders."""
         encoded_prompts.forget(self._family)
         with ExitStack() as stack:
             for planned in self._planned:
                 stack.push(planned.lock)
             for active in self._active.values():
-                stack.push(active.stack)
+                stack.callback(active.close)
 
     def fill(self, size: int) -> list[TrainState]:
         """Let concepts enter until so many are in training, or there are no others now.
@@ -96,7 +83,7 @@ class Pack:
             entering, self._ready = self._ready[:room], self._ready[room:]
             self._enter(entering)
             self.stop_if_told()  # the first step of a large pack takes long, too
-        return [active.run.state for active in self._active.values()]
+        return [*self._active]
 
     def _some_are_ready(self, room: int) -> bool:
         """Whether concepts are ready to enter; the next ones are set up if there is none."""
@@ -116,25 +103,22 @@ class Pack:
         return more
 
     def after(self, step: Step) -> None:
-        """Run the callbacks of a step; concepts that are finished leave."""
+        """Do what is due after a step; concepts that are finished leave."""
         before = len(self._active)
-        stepped = [(self._active[id(metrics.state)], metrics) for metrics in step.metrics]
-        due = [active for active, _ in stepped if active.callbacks.evaluation_is_due]
+        stepped = [(self._active[metrics.state], metrics) for metrics in step.metrics]
+        due = [active for active, _ in stepped if active.evaluation_is_due]
         evaluations = self._evaluate(due)
         stepped = [(active, metrics) for active, metrics in stepped if self._is_active(active)]
         for active, metrics in stepped:
-            active.seconds += step.seconds
-            evaluation = evaluations.get(active.run.folder.path)
-            active.callbacks.on_step(metrics, step.seconds, evaluation, len(step.metrics))
+            evaluation = evaluations.get(active.run.state)
+            active.on_step(metrics, step.seconds, evaluation, len(step.metrics))
         runs = [active for active, _ in stepped]
-        if shown := [active for active in runs if active.callbacks.previews_are_due]:
+        if shown := [active for active in runs if active.previews_are_due]:
             self._draw(shown)
             self._show_phase()
         for active in runs:
-            active.callbacks.on_step_end()
-        done = self._steps_left_with + sum(
-            active.run.state.step for active in self._active.values()
-        )
+            active.on_step_end()
+        done = self._steps_left_with + sum(state.step for state in self._active)
         if losses := [metrics.loss for metrics in step.metrics]:
             mean = sum(losses) / len(losses)
             self._progress.advance(done, self._steps_in_all, f"loss {mean:.4f}")
@@ -159,8 +143,8 @@ class Pack:
     def _leave_if_asked(self) -> None:
         """Save the concepts that were asked to stop, and let them leave."""
         for active in list(self._active.values()):
-            if active.callbacks.stop_requested:
-                with active.run.planned.lock, active.stack:
+            if active.stop_requested:
+                with active.run.planned.lock, closing(active):
                     saved = self._save(active)
                 self._remove(active)
                 self._end(active.run.planned, "stopped", saved)
@@ -168,8 +152,8 @@ class Pack:
     @staticmethod
     def _save(active: ActiveRun) -> str:
         """Save the state and the current word. Returns a text that says where."""
-        active.callbacks.save()
-        active.callbacks.draw_curves()
+        active.save()
+        active.draw_curves()
         return _place(active, active.run.state.step)
 
     def kept(self) -> list[str]:
@@ -246,11 +230,10 @@ class Pack:
         steps = checkpoint.resume_steps([run.folder.path for run in begun])
         runs = []
         for run, step in zip(begun, steps, strict=True):
-            with self._blamed_on(run.planned), ExitStack() as stack:
+            with self._blamed_on(run.planned):
                 self._load(run, step)
-                callbacks = stack.enter_context(RunCallbacks(run))
-                runs.append(ActiveRun(run, callbacks, stack.pop_all()))
-                self._active[id(run.state)] = runs[-1]
+                self._active[run.state] = ActiveRun(run)
+                runs.append(self._active[run.state])
         return runs
 
     def _load(self, run: Run, step: int) -> None:
@@ -281,9 +264,7 @@ class Pack:
             return
         self._progress.phase(f"encoding prompts of {self._tokens}")
         if encoded_prompts.keep(self._family, words, self._progress.advance):
-            previews.encode(
-                self._family, [active.callbacks.due for active in self._active.values()]
-            )
+            previews.encode(self._family, [active.due for active in self._active.values()])
         encoded_prompts.release(self._family)
 
     def _all_prompts(self) -> list[PromptsOfWord]:
@@ -305,16 +286,16 @@ class Pack:
         evaluated = [active for active in runs if active.run.config.evaluate_every]
         evaluations = self._evaluate(evaluated)
         for active in runs:
-            evaluation = evaluations.get(active.run.folder.path)
+            evaluation = evaluations.get(active.run.state)
             if evaluation or not active.run.config.evaluate_every:
                 with self._blamed_on(active.run.planned):
-                    active.callbacks.on_train_begin(evaluation)
+                    active.on_train_begin(evaluation)
 
-    def _evaluate(self, runs: Sequence[ActiveRun]) -> dict[Path, EvaluationLoss]:
-        """Evaluate the current words: folder of the run -> its loss."""
+    def _evaluate(self, runs: Sequence[ActiveRun]) -> dict[TrainState, EvaluationLoss]:
+        """Evaluate the current words."""
         asked = [active.run for active in runs]
         found = self._together(asked, lambda runs: evaluate(self._family, runs))
-        return {run.folder.path: evaluation for run, evaluation in found}
+        return {run.state: evaluation for run, evaluation in found}
 
     def _together(
         self, asked: Sequence[T], do: Callable[[Sequence[T]], Sequence[R]]
@@ -335,16 +316,16 @@ class Pack:
 
     def _draw(self, runs: Sequence[ActiveRun]) -> None:
         """Draw and write the previews of several concepts, and their curves."""
-        due = [active.callbacks.due for active in runs]
+        due = [active.due for active in runs]
         drawn = previews.draw(self._family, due, self._progress)
         for active, word, pictures in zip(runs, due, drawn, strict=True):
-            active.callbacks.write_previews(word, pictures)
+            active.write_previews(word, pictures)
 
     def _leave(self, active: ActiveRun) -> None:
         """Finish a concept. If it failed in training, its last good word is written."""
         run, state, planned = active.run, active.run.state, active.run.planned
         self._remove(active)
-        with planned.lock, active.stack:
+        with planned.lock, closing(active):
             if state.good:
                 trained = finish(self._family, run, active.seconds)
                 if trained.folder in self._asked:
@@ -366,14 +347,14 @@ class Pack:
                 raise
             for active in list(self._active.values()):
                 if active.run.planned is planned:
-                    active.stack.close()
-                    del self._active[id(active.run.state)]
+                    active.close()
+                    del self._active[active.run.state]
             self._forget(planned, "failed", str(error))
 
     def _remove(self, active: ActiveRun) -> None:
         """Let a concept leave the training."""
         self._steps_left_with += active.run.config.total_steps
-        del self._active[id(active.run.state)]
+        del self._active[active.run.state]
 
     def _forget(self, planned: PlannedRun, how: Ending, sentence: str) -> None:
         """End a concept that has not entered."""
@@ -396,7 +377,7 @@ class Pack:
 
     def _is_active(self, active: ActiveRun) -> bool:
         """Whether it is still in training."""
-        return id(active.run.state) in self._active
+        return active.run.state in self._active
 
     @property
     def _tokens(self) -> str:

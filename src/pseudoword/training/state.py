@@ -20,7 +20,7 @@ averaging: Shamir and Zhang 2013, arXiv 1212.1824, section 4). Mostly, the last 
 counts."""
 
 
-@dataclass
+@dataclass(eq=False)  # a state is equal to itself alone, and changes
 class TrainState:
     """One concept of a pack: its data, its method, and its state."""
 
