@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.models.family import Family
@@ -12,7 +12,7 @@ from pseudoword.runs import checkpoint, previews, requests
 from pseudoword.runs.active_run import ActiveRun
 from pseudoword.runs.finish import Trained, finish
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.interrupt import Interrupt, stopped
+from pseudoword.runs.interrupt import Interrupt, StoppedAtOnce, stopped, stopped_at_once
 from pseudoword.runs.planned import Options, PlannedRun
 from pseudoword.runs.run import Run, begin, evaluate, measure, prompts_of_run, soonest
 from pseudoword.runs.setup import Setup, set_up
@@ -22,7 +22,7 @@ from pseudoword.text import listed
 from pseudoword.training import encoded_prompts, nested_rows
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.encoded_prompts import PromptsOfWord
-from pseudoword.training.loop import Step
+from pseudoword.training.loop import Loop, Step
 from pseudoword.training.state import TrainState
 
 T = TypeVar("T", Setup, Run)
@@ -48,32 +48,52 @@ class Pack:
         options: Options,
         progress: TimedProgress,
         more: More,
-        signals: Interrupt,
     ) -> None:
         self._family, self._planned, self._size, self._tally = family, [*planned], size, tally
-        self._options, self._progress, self._more, self._signals = options, progress, more, signals
+        self._options, self._progress, self._more = options, progress, more
+        self._signals = Interrupt(progress.note)
         self._asked = {one.folder.path for one in planned}
         self._waiting, self._ready = [*planned], list[Setup]()
         self._active: dict[TrainState, ActiveRun] = {}
         self._steps_left_with = 0
         self._steps_in_all = sum(one.config.total_steps for one in planned)
-        self.trained: dict[Path, Trained] = {}
-        """folder -> result, of those of the beginning that have left with a word: of a queue, more
-        and more join for weeks"""
+        self._trained: dict[Path, Trained] = {}
 
-    def __enter__(self) -> Self:
-        return self
+    def learn(self) -> dict[Path, Trained]:
+        """Train all concepts to the end.
 
-    def __exit__(self, *_error: object) -> None:
-        """Close the logs, and unlock the folders."""
-        encoded_prompts.forget(self._family)
-        with ExitStack() as stack:
-            for planned in self._planned:
-                stack.push(planned.lock)
-            for active in self._active.values():
-                stack.callback(active.close)
+        Returns:
+            Folder -> result, of those of the beginning that have left with a word: of a queue, more
+            and more join for weeks.
 
-    def fill(self, size: int) -> list[TrainState]:
+        Raises:
+            Interrupted: a signal asked for it; the state of all in training is saved.
+            StoppedAtOnce: a second signal came.
+        """
+        try:
+            with self._signals, self._closed_at_the_end():
+                loop = Loop(self._family, self._size, self._progress.note)
+                while states := self._fill(loop.size):
+                    self._after(loop.step(states))
+                    self._stop_if_told()
+        except StoppedAtOnce as stop:
+            raise stopped_at_once(self._kept(), stop.exit_code - 128) from None
+        return self._trained
+
+    @contextmanager
+    def _closed_at_the_end(self) -> Iterator[None]:
+        """At the end, close the logs, and unlock the folders."""
+        try:
+            yield
+        finally:
+            encoded_prompts.forget(self._family)
+            with ExitStack() as stack:
+                for planned in self._planned:
+                    stack.push(planned.lock)
+                for active in self._active.values():
+                    stack.callback(active.close)
+
+    def _fill(self, size: int) -> list[TrainState]:
         """Let concepts enter until so many are in training, or there are no others now.
 
         Returns:
@@ -82,7 +102,7 @@ class Pack:
         while (room := size - len(self._active)) > 0 and self._some_are_ready(room):
             entering, self._ready = self._ready[:room], self._ready[room:]
             self._enter(entering)
-            self.stop_if_told()  # the first step of a large pack takes long, too
+            self._stop_if_told()  # the first step of a large pack takes long, too
         return [*self._active]
 
     def _some_are_ready(self, room: int) -> bool:
@@ -102,7 +122,7 @@ class Pack:
         self._steps_in_all += sum(one.config.total_steps for one in more)
         return more
 
-    def after(self, step: Step) -> None:
+    def _after(self, step: Step) -> None:
         """Do what is due after a step; concepts that are finished leave."""
         before = len(self._active)
         stepped = [(self._active[metrics.state], metrics) for metrics in step.metrics]
@@ -127,7 +147,7 @@ class Pack:
         if 0 < len(self._active) < before:
             self._show_phase()
 
-    def stop_if_told(self) -> None:
+    def _stop_if_told(self) -> None:
         """If a signal asked for it, save the state of all concepts in training.
 
         Raises:
@@ -156,7 +176,7 @@ class Pack:
         active.draw_curves()
         return _place(active, active.run.state.step)
 
-    def kept(self) -> list[str]:
+    def _kept(self) -> list[str]:
         """Texts that say what was saved before of the concepts in training, and where."""
         active = [(one, checkpoint.steps(one.run.folder.path)) for one in self._active.values()]
         return [_place(one, steps[-1]) for one, steps in active if any(steps)]
@@ -172,7 +192,7 @@ class Pack:
         """Encode the pictures of several concepts, so that the VAE is loaded once for them."""
         setups = []
         for planned in some:
-            self.stop_if_told()  # to encode the pictures of many words takes minutes
+            self._stop_if_told()  # to encode the pictures of many words takes minutes
             if requests.take_one(planned.folder.path, "stop"):
                 self._forget(planned, "stopped", "")
                 continue
@@ -329,7 +349,7 @@ class Pack:
             if state.good:
                 trained = finish(self._family, run, active.seconds)
                 if trained.folder in self._asked:
-                    self.trained[trained.folder] = trained
+                    self._trained[trained.folder] = trained
         if state.failure:
             self._end(planned, "failed", state.failure)
         else:

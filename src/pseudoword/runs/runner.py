@@ -16,14 +16,13 @@ from pseudoword.runs import checkpoint, checks
 from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.interrupt import Interrupt, StoppedAtOnce, stopped, stopped_at_once
+from pseudoword.runs.interrupt import stopped
 from pseudoword.runs.loaded_base import OF_BASE, LoadedBase
 from pseudoword.runs.pack import Pack
 from pseudoword.runs.planned import USUAL, Options, PlannedRun, plan_run
 from pseudoword.runs.tally import Tally
 from pseudoword.runs.time_plan import TimedProgress
 from pseudoword.text import command
-from pseudoword.training.loop import Loop
 from pseudoword.training.pack_size import MOST, words_at_once
 
 SHARED = (*OF_BASE, "deterministic", "graphs", "batch", "resolution")
@@ -205,17 +204,7 @@ def _learn(
                 tally.end(config, "failed", str(error))
         return joining
 
-    interrupt = Interrupt(progress.note)
-    pack = Pack(family, todo, size, tally, options, progress, ask, interrupt)
-    try:
-        with interrupt, pack:
-            loop = Loop(family, size, progress.note)
-            while states := pack.fill(loop.size):
-                pack.after(loop.step(states))
-                pack.stop_if_told()
-    except StoppedAtOnce as stop:
-        raise stopped_at_once(pack.kept(), stop.exit_code - 128) from None
-    return pack.trained
+    return Pack(family, todo, size, tally, options, progress, ask).learn()
 
 
 def _size(configs: Sequence[TrainConfig], family: Family) -> int:
