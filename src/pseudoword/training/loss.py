@@ -79,24 +79,24 @@ def predict(
 
 
 def losses(
-    family: Family,
-    words: Sequence[Vectors],
-    batch: Batch,
-    denoise: Denoise | None = None,
-    *,
-    parts: int | None = None,
+    family: Family, words: Sequence[Vectors], batch: Batch, denoise: Denoise | None = None
 ) -> Tensor:
-    """The loss of each word with these rows, `[K]`: E ||ε - ε_θ(z_t, t, c_θ(y))||².
+    """The loss of each word with these rows, `[K]`: E ||ε - ε_θ(z_t, t, c_θ(y))||²."""
+    return of_samples(family, words, batch, denoise).view(len(words), -1).mean(1)
 
-    Training minimises it, and evaluation measures it. Samples and positions are weighted, and
-    squares are replaced by the Huber loss, where the settings say so. With `parts`, that of each of
-    so many equal parts of the batch, `[parts]`.
+
+def of_samples(
+    family: Family, words: Sequence[Vectors], batch: Batch, denoise: Denoise | None = None
+) -> Tensor:
+    """The loss of each sample of `batch`, `[K·B]`.
+
+    Samples and positions are weighted, and squares are replaced by the Huber loss, where the
+    settings say so.
     """
     target = family.noise_schedule.target(batch.latents, batch.noise, batch.t)
     difference = predict(family, words, batch, denoise) - target
     error = huber(difference, batch.delta.view(-1, 1, 1, 1))
-    each = batch.weight * (error * batch.mask).mean((1, 2, 3))
-    return each.view(len(words) if parts is None else parts, -1).mean(1)
+    return batch.weight * (error * batch.mask).mean((1, 2, 3))
 
 
 @torch.no_grad()
