@@ -13,11 +13,8 @@ from pseudoword.text import visible
 def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
     """Curves of a training log, as PNG: losses above; norm and learning rate below.
 
-    The thick grey line is a running mean of the training loss.
-
-    Args:
-        entries: lines of the log (`runs.folder.RunFolder.read_log`).
-        title: of the chart.
+    The thick grey line is a running mean of the training loss. `entries` are lines of the log
+    (`runs.folder.RunFolder.read_log`).
     """
     # Margins that fit all runs: to fit them to each takes as long as drawing.
     figure = empty_figure(8, 5.5, layout=None)
@@ -55,10 +52,7 @@ def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
 def rate_curve(tried: Sequence[Sequence[float]], chosen: float, token: str) -> bytes:
     """The learning-rate finder's curve, as PNG: evaluation loss over learning rate.
 
-    Args:
-        tried: pairs of learning rate and evaluation loss.
-        chosen: the learning rate that was chosen.
-        token: the word.
+    `tried` are pairs of both.
     """
     figure = empty_figure(8, 4)
     axes = figure.subplots()

@@ -66,16 +66,10 @@ def before_after(
     token: str,
     are: str,
 ) -> Image.Image:
-    """True pictures, and pictures drawn with the init word and with the new word.
+    """True pictures, and below them pictures drawn `before` and `after` a word was learned.
 
-    Args:
-        true_pictures: what the word is to draw.
-        heads: the prompts, one per column.
-        before: drawn with the init word.
-        after: drawn with the new word.
-        init: the init word.
-        token: the new word.
-        are: what the true pictures are called, such as "learned from".
+    `heads` are the prompts, one per column. `are` says what the true pictures are, such as "learned
+    from".
     """
     top = grid([(are, true_pictures)])
     below = grid([(f"before: {init}", before), (f"after: {token}", after)], heads=heads)

@@ -48,12 +48,7 @@ SAMPLES = "samples"
 
 
 def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
-    """Write a checkpoint.
-
-    Args:
-        folder: of the run.
-        state: of the concept.
-        sources: a checksum for each of `SOURCES`, of `FILES` and of `SAMPLES`.
+    """Write a checkpoint; `sources` has a checksum for each of `SOURCES`, `FILES` and `SAMPLES`.
 
     Raises:
         StorageError: it cannot be written; earlier checkpoints are untouched.
@@ -81,17 +76,11 @@ def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
 def load(
     folder: Path, state: TrainState, step: int, sources: Mapping[str, str], *, changed: bool = False
 ) -> list[str]:
-    """Load the checkpoint of `step` into `state`.
+    """Load the checkpoint of `step` into the `state` before the first step.
 
-    What no longer counts after a change begins anew: the state of another optimiser or of one with
-    other options, and evaluations on other samples.
-
-    Args:
-        folder: of the run.
-        state: of a concept before its first step.
-        step: which checkpoint.
-        sources: the checksums of now, as for `save`.
-        changed: go on although sources or settings have changed.
+    With `changed`, it goes on although sources, which are as for `save`, or settings have changed.
+    What no longer counts then begins anew: the state of another optimiser or of one with other
+    options, and evaluations on other samples.
 
     Returns:
         How what it learns from has changed, as in `SOURCES`.

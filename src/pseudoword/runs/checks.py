@@ -31,12 +31,6 @@ def before_loading(
 ) -> None:
     """Check everything that needs no model, and report settings without effect.
 
-    Args:
-        config: of one word.
-        paths: its pictures.
-        templates: its templates.
-        note: called with what the user should know.
-
     Raises:
         PseudowordError: settings contradict each other, or name something that does not exist.
     """
@@ -176,15 +170,9 @@ def against_model(
     words: int = 1,
     others: Sequence[NamedConcept] = (),
 ) -> None:
-    """Check that the model can do what the settings ask for.
+    """Check that the model can do what the settings of a word ask for.
 
-    Args:
-        family: the model.
-        config: of one word.
-        templates: its templates.
-        note: called with what the user should know.
-        words: how many words are learned at once.
-        others: other words of its prompts.
+    So many `words` are learned at once; `others` are other words of its prompts.
 
     Raises:
         SettingsError: timesteps, vectors or sizes are too much for the model or the memory, or the

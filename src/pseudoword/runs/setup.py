@@ -69,10 +69,7 @@ class Setup:
 def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Setup:
     """Read and encode the pictures, and make the initial rows.
 
-    Args:
-        family: the base model.
-        planned: the run, which has been checked.
-        restart: whether what an earlier run has chosen does not count.
+    With `restart`, what an earlier run has chosen does not count.
 
     Raises:
         PseudowordError: a picture, a caption or a prompt cannot be used.
@@ -216,12 +213,8 @@ def _check_prompts(
 ) -> None:
     """Check that captions and previews leave room for the words; report what is cut off.
 
-    Args:
-        family: the base model.
-        planned: the run.
-        pictures: all that are read.
-        learned: those of them that are not held out.
-        new: the token of each new word -> its number of vectors.
+    Of the `pictures`, those `learned` are not held out; `new` has the number of vectors of each new
+    word.
 
     Raises:
         PromptError: there is no room, or one of several words is in no prompt.

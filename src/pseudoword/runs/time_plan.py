@@ -31,11 +31,7 @@ class TimedProgress(PassedOn):
     """A `Progress` that also notes how long the parts of a run will take, and have taken.
 
     A part is named by the first word of its phases. There are two plans at most, and none without
-    the settings of the run, as for several words.
-
-    Args:
-        inner: shows it all.
-        foretold: as in `Options`.
+    the settings of the run, as for several words. `foretold` is that of `Options`.
     """
 
     config: TrainConfig | None = None
@@ -133,9 +129,7 @@ class TimedProgress(PassedOn):
 def last_step(config: TrainConfig, far: int | None = None) -> int:
     """The step at which the run ends, or may end first.
 
-    Args:
-        config: the settings of the run.
-        far: `far_step`. None: as far as that is known without a model.
+    `far` is `far_step`; None: as far as that is known without a model.
     """
     if config.steps is not AUTO:
         return config.total_steps
@@ -148,10 +142,7 @@ def last_step(config: TrainConfig, far: int | None = None) -> int:
 def far_step(config: TrainConfig, rates: Rates, usual: float) -> int:
     """The step from which on a word can have become another one; 0: not known, or it never can.
 
-    Args:
-        config: the settings of the run.
-        rates: its rates, without percentages.
-        usual: the usual size of a number of its rows.
+    The `rates` are no percentages; `usual` is the usual size of a number of its rows.
     """
     return far_at(Schedule.of(config, rates), usual, config.total_steps) if by_rate(config) else 0
 
@@ -165,11 +156,7 @@ def by_rate(config: TrainConfig) -> bool:
 def samples_left(config: TrainConfig, part: str, done: int, end: int) -> dict[str, float]:
     """The work that is left in each part, from `part` on, in training samples.
 
-    Args:
-        config: the settings of the run.
-        part: in which it is now.
-        done: samples that are measured, rates that are tried, or the step.
-        end: the step at which the run ends.
+    In that part, so many samples are measured, rates are tried, or steps are taken: `done`.
     """
     batch, now = config.batch * config.accumulate, done if part == LEARNING else 0
     end = max(end, now)

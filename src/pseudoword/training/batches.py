@@ -70,11 +70,8 @@ def batches(
     batches of their own: the gradient of one that is read once is summed in another order than if
     it were read for each layer, and would be rounded otherwise than alone.
 
-    Args:
-        family: the frozen model.
-        pack: what each concept learns from.
-        steps: the step that each concept takes, counted from 0.
-        layered: whether each has rows for each layer in that step.
+    Each concept takes a step of its own of `steps`, counted from 0; `layered` says whether it has
+    rows for each layer then.
 
     Yields:
         Which of the batches to accumulate it belongs to, counted from 0; the indices of the

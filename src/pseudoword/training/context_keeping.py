@@ -42,14 +42,10 @@ def add_gradients(
     scale: float,
     part: int,
 ) -> None:
-    """Add the gradient of each concept's weighted `drift` to that of its parameters.
+    """Add the gradient of each concept's weighted `drift`, times `scale`, to its parameters'.
 
-    Args:
-        family: the base model.
-        states: the K concepts of a batch; those whose settings do not ask for it are left out.
-        batch: theirs.
-        scale: what the gradient is multiplied by.
-        part: which batch of the step it is, counted from 0.
+    Concepts of the `batch` whose settings do not ask for it are left out. It is that `part` of the
+    step's batches, counted from 0.
     """
     keeping = [k for k, state in enumerate(states) if state.hyper.keep_context]
     if not keeping:
@@ -101,11 +97,7 @@ def drift(family: Family, words: Words, initial: Words, texts: Sequence[str]) ->
     whole prompt), and those of a template around the prompts: they are many, do not change before
     the word, and the first state of a language model is far larger than the others.
 
-    Args:
-        family: the base model.
-        words: placeholder -> rows.
-        initial: other rows for the same placeholders, as many; no gradient reaches them.
-        texts: `B` prompts.
+    Both have as many rows for each placeholder. No gradient reaches the `initial` ones.
     """
     layers = family.layers if any(map(is_layered, [*words.values(), *initial.values()])) else ()
     changes = []

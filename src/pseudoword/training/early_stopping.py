@@ -49,12 +49,9 @@ def earliest_stop(evaluate_every: int, patience: int, far: int = 0) -> int:
 
 
 def far_at(schedule: Callable[[int], float], usual: float, steps: int) -> int:
-    """The step from which on a number can have moved `FAR`; 0 if it cannot in so many steps.
+    """The step from which on a number of `usual` size can have moved `FAR`; 0: not in `steps`.
 
-    Args:
-        schedule: step, counted from 0 -> learning rate, which is how far a number moves in it.
-        usual: the usual size of a number.
-        steps: of the whole run.
+    In a step, counted from 0, it moves by the learning rate that `schedule` has for it.
     """
     way = 0.0
     for step in range(steps):

@@ -56,10 +56,7 @@ def keep(
 ) -> bool:
     """Encode all prompts of `words`; what encoders give that none of them has rows before is kept.
 
-    Args:
-        family: the base model.
-        words: all that are learned until the next call.
-        advance: told how many prompts are done, and how many there are.
+    `words` are all that are learned until the next call.
 
     Returns:
         Whether anything is kept, so that `release` will free something.

@@ -52,12 +52,8 @@ def densities(
     """Frequency of each part of the timesteps, relative to the most frequent one: 0 to 1.
 
     Empty (all the same) if there are no gradients to compare; the first step reports the reason.
-
-    Args:
-        family: the frozen model.
-        words: the data of each word, and its rows, `[n, width]` per text encoder. All have the
-            same number of samples in a step.
-        tick: called after each batch with the number of samples so far, and of all.
+    All words have the same number of samples in a step. `tick` is called after each batch with how
+    many samples are done, and how many there are.
     """
     own = [batches.fixed(family, data, PARTS * EACH) for data, _ in words]
     own_rows = [rows for _, rows in words]
@@ -94,12 +90,7 @@ def _squares(
     It is that of rows divided by their encoder's scale, as the optimiser gets it: the gradient of
     T5's large numbers would count for nothing beside that of CLIP's.
 
-    Args:
-        family: the frozen model.
-        words: the rows of each.
-        scales: of the text encoders (`Initialisation`), for each word.
-        owners: the index of the word of each of the equal parts of the batch.
-        batch: `B` samples.
+    `owners` are the indices of the words of the equal parts of the batch.
     """
     owner = [k for k in owners for _ in range(len(batch.t) // len(owners))]
     prompts = [

@@ -192,13 +192,9 @@ def rows_of_words(
 
 
 def turn(family: Family, concept: Concept, share: float, word: str | None = None) -> Concept:
-    """`concept`, turned by `share` of the angle to the rows that it began as.
+    """`concept`, turned by `share` (0 to 1) of the angle to the rows that it began as.
 
-    Args:
-        family: the base model.
-        concept: the word.
-        share: from 0, as it is, to 1.
-        word: a known word to turn to, for a concept that does not say what it began as.
+    A concept that does not say what it began as is turned to the known `word`.
 
     Raises:
         ConceptError: no such word is known.

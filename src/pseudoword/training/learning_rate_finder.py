@@ -48,14 +48,7 @@ def find_learning_rate(
     start: Initialisation,
     tick: Callable[[int, int], None],
 ) -> FoundRate:
-    """Find a learning rate for one concept.
-
-    Args:
-        family: the frozen model.
-        data: the data of the concept.
-        start: its initial rows.
-        tick: called with (done, total) after each step.
-    """
+    """Find a learning rate for one concept; `tick` is called with steps done, of all."""
     copy = methods.begin(start, data.hyper)
     lowest_rate = LOWEST * (copy.rate_unit / start.usual_number)
     growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))

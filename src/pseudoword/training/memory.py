@@ -20,13 +20,7 @@ def check_training(
     size: tuple[int, int],
     words: int,
 ) -> None:
-    """Check that a step can fit into memory.
-
-    Args:
-        family: the base model.
-        config: the settings of each word.
-        size: width and height of the pictures.
-        words: how many are learned at once.
+    """Check that a step of so many `words`, with pictures of `size` (width, height), can fit.
 
     Raises:
         SettingsError: it needs more memory than there is, by what `plan` says.

@@ -303,14 +303,10 @@ def _picture(
 
 
 def _step(family: Family, latents: torch.Tensor, method: MethodName, after: bool) -> int:
-    """A training step of one word: forward and backward.
+    """A training step of one word, forward and backward, with latents `[B, C, h, w]`.
 
-    Args:
-        family: a model without numbers.
-        latents: of the pictures `[B, C, h, w]`.
-        method: of the word.
-        after: whether its rows go in after the text encoders, where these are read. Then the
-            prompts were encoded before.
+    With `after`, its rows go in after the text encoders, where these are read; then the prompts
+    were encoded before.
     """
     rows = _rows(family, after)
     start = Initialisation(rows, dict.fromkeys(rows, 1.0), 1.0, family.layers, family.device)

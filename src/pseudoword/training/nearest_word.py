@@ -39,15 +39,10 @@ def nearest(
     further: Sequence[Rows] = (),
     tick: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[tuple[float, str]]:
-    """The loss of each of `words` on the pictures, and the word; the best one is first.
+    """The loss of each of the known `words` on the pictures, and the word; the best one is first.
 
-    Args:
-        family: the frozen model.
-        data: the pictures and their captions.
-        words: known words.
-        vectors: how many vectors each of them fills.
-        further: the rows of the words that are learned with it, as they begin.
-        tick: called with the number of words so far, and of all.
+    Each fills its number of `vectors`. `further` are the rows of the words that are learned with
+    it, as they begin.
 
     Raises:
         SettingsError: a word has no tokens.

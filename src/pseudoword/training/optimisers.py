@@ -28,12 +28,6 @@ def make(
 
     Weight decay is off unless `options` ask for it: it would pull the word towards nothing.
 
-    Args:
-        name: a class of `torch.optim`, or its import path.
-        options: its arguments as `key=value`, values written as in Python.
-        parameters: what it may change.
-        lr: its first rate.
-
     Raises:
         SettingsError: there is no such class, or it does not take these options.
     """

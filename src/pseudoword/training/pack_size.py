@@ -18,10 +18,7 @@ SMALL_PX = 1 << 19
 def words_at_once(family: Family, config: TrainConfig, side_px: int) -> int:
     """How many words with such settings to learn at once, from 1 to `MOST`.
 
-    Args:
-        family: the base model, which is loaded.
-        config: the settings of each word.
-        side_px: of the pictures; those that are not square have as many pixels.
+    Their pictures have as many pixels as squares of `side_px`.
     """
     have = room_nbytes(family.device)
     if have is None or MOST * config.batch * side_px**2 <= SMALL_PX:

@@ -58,11 +58,7 @@ class TrainState:
     ) -> Self:
         """The state before the first step, with the optimiser of the settings.
 
-        Args:
-            data: the data of the concept.
-            method: the method, at the initial rows.
-            schedule: step, counted from 0 -> learning rate.
-            total_steps: by default that of the settings.
+        `method` is at the initial rows; `total_steps` is by default that of the settings.
         """
         hyper = data.hyper
         optimiser = method.optimiser(schedule(0)) or optimisers.make(

@@ -73,10 +73,7 @@ class _Reading(NamedTuple):
 def _gradients(family: Family, states: Sequence[TrainState], scale: float) -> list[_Reading]:
     """Give the parameters of `states` the gradients of their next step, clipped.
 
-    Args:
-        family: the frozen model.
-        states: the concepts.
-        scale: what the loss is multiplied by, and the gradients are divided by.
+    On the way back through the model, gradients are `scale` times as large.
     """
     as_graphs = all(state.hyper.graphs for state in states)
     denoise = partial(graphs.predict, family) if as_graphs else family.predict
