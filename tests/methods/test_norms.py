@@ -31,6 +31,14 @@ def test_a_row_of_zeros_stays_finite() -> None:
     assert torch.equal(rows, torch.zeros(1, 4))
 
 
+@pytest.mark.parametrize("kind", ["limit", "rescale", "keep", "pull"])
+def test_a_row_too_long_to_be_measured_does_not_become_zero(kind: str) -> None:
+    """Its norm is infinite; that it is not usable is told where the word is read."""
+    rows = torch.full((1, 4), 1e30)
+    control({"clip_l": rows}, {"clip_l": torch.full((1, 1), 2.0)}, kind, pull=0.25)
+    assert torch.equal(rows, torch.full((1, 4), 1e30))
+
+
 def usual_norms(family: Family) -> Mapping[str, float]:
     return begin(family, {}).usual_norms
 

@@ -1,5 +1,6 @@
 """Words in one pack: what happens to one of them happens to no other."""
 
+import math
 import os
 import signal
 from collections.abc import Sequence
@@ -14,14 +15,17 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, StoppedError, TrainingError
 from pseudoword.models.family import Family
 from pseudoword.progress import Ending, Silent
-from pseudoword.runs import pack, requests
+from pseudoword.runs import checkpoint, pack, requests
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupted
 from pseudoword.runs.planned import Options
 from pseudoword.runs.run import Run
 from pseudoword.runs.run import evaluate as real_evaluate
 from pseudoword.runs.runner import learn
+from pseudoword.training import loop
 from pseudoword.training.early_stopping import EvaluationLoss
+from pseudoword.training.state import TrainState
+from pseudoword.training.step import take_step
 
 
 @pytest.fixture
@@ -151,6 +155,85 @@ def test_a_word_whose_evaluation_fails_leaves_and_the_others_go_on(
     assert each.how["b"] == ("done", "<b> is ready.")
     assert each.how["a"][0] == "failed"
     assert each.how["a"][1].startswith("broken")
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_vectors_that_are_no_numbers_stop_their_own_word_only_and_are_not_saved(
+    configs: list[TrainConfig], steps: int
+) -> None:
+    """Adam without eps divides zero by zero where a row had no gradient."""
+    settings = {"optimiser": "Adam", "optimiser_option": ["eps=0.0"], "vectors": 3, "nested": 0.9}
+    of_both = {"timestep_sampling": "uniform", "checkpoint_every": 1, "out": configs[0].folder}
+    bad = TrainConfig.check(
+        **configs[0].model_dump(exclude={*settings, *of_both, "steps"}, exclude_unset=True),
+        **(settings | of_both),
+        steps=steps,
+    )
+    for _ in range(2):  # the second time, it goes on from where it was
+        with pytest.raises(TrainingError, match="1 of 2 words could not be learned") as raised:
+            learn([bad, configs[1]], Silent(), Options(keep_going=True))
+        failed = "<a>: step 1 made vectors that are not finite; the word of step 0 is kept"
+        assert failed in str(raised.value)
+    assert checkpoint.steps(bad.folder) == [0]
+    assert formats.read(bad.folder).provenance["steps"] == "0"
+    assert checkpoint.finished_step(configs[1].folder) == 4
+
+
+def test_a_signal_saves_no_vectors_that_are_no_numbers(
+    configs: list[TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Signals(Silent):
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            if done == 2 and detail.startswith("loss"):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    update = TrainState.update
+
+    def spoilt(state: TrainState, lr: float) -> None:
+        update(state, lr)
+        if state.data.token == "<a>":
+            state.method.parameters()[0].data.fill_(math.nan)
+            state.average = {}
+
+    every = [one.model_copy(update={"evaluate_every": 0, "average": False}) for one in configs]
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainState, "update", spoilt)
+        with pytest.raises(Interrupted, match="Saved <b> at step 1"):
+            learn(every, Signals(), Options(keep_going=True))
+    assert [checkpoint.steps(one.folder) for one in every] == [[0], [0, 1]]
+    assert all((one.folder / formats.CONCEPT_FILE).is_file() for one in learn(every, Silent()))
+
+
+def test_a_word_that_waits_for_memory_stops_when_it_is_asked_to(
+    configs: list[TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crowded(family: Family, states: Sequence[TrainState]) -> Any:
+        if len(states) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return take_step(family, states)
+
+    monkeypatch.setattr(loop, "take_step", crowded)
+    waits = configs[1].folder
+    with pytest.raises(StoppedError, match=r"Saved <b> at step 0 in .*b\. Call it"):
+        train_pack(configs, progress=Asking(waits))
+    assert formats.read(configs[0].folder).provenance["steps"] == "4"
+
+
+def test_a_request_that_comes_with_the_last_step_does_not_stop_what_is_added_later(
+    configs: list[TrainConfig],
+) -> None:
+    class Late(Silent):
+        def phase(self, text: str) -> None:
+            if text.startswith("drawing"):
+                requests.ask(configs[0].folder, "stop")
+
+    drawn = TrainConfig.check(
+        **configs[0].model_dump(exclude={"preview"}, exclude_unset=True), preview=["a [name] --s 1"]
+    )
+    (done,) = learn([drawn], Late())
+    assert not [*done.folder.glob("*.request")]
+    (longer,) = learn([drawn.model_copy(update={"extend": 2})], Silent())
+    assert longer.concept.provenance["steps"] == "6"
 
 
 def test_what_is_noted_of_a_finished_word_comes_before_its_end(

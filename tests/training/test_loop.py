@@ -1,6 +1,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from support import Notes, Snapshot, asked, train_state
 from pseudoword.models import base_model
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Condition, Family, MicroConditioning
-from pseudoword.training import loop, loss
+from pseudoword.training import loop, loss, nested_rows
 from pseudoword.training.batches import batch, batches
 from pseudoword.training.early_stopping import evaluation_losses
 from pseudoword.training.state import TrainState
@@ -279,6 +280,48 @@ def test_a_run_may_begin_with_a_step_without_weight(
     assert not one.reached, "a later step may still tell"
     list(loop.train(family, [one]))
     assert one.reached
+
+
+def test_an_optimiser_that_fails_stops_its_own_word_only(
+    family: StableDiffusion, pictures: Path
+) -> None:
+    bad = train_state(family, pictures, "<a>", lr=1e39)  # beyond what float32 holds
+    start, other = rows(bad).clone(), train_state(family, pictures, "<b>")
+    list(loop.train(family, [bad, other]))
+    assert bad.failure is not None
+    assert "<a>: the optimiser fails in step 1 (" in bad.failure
+    assert "the word of step 0 is kept" in bad.failure
+    assert torch.equal(bad.good["clip_l"].flatten(), start)
+    assert (other.failure, other.step) == (None, 4)
+
+
+def test_where_an_optimiser_without_memory_runs_out_of_it_that_is_no_failure_of_the_word(
+    family: StableDiffusion, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = train_state(family, pictures)
+
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(one.optimiser, "step", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        list(loop.train(family, [one]))
+    assert one.failure is None
+
+
+def test_rows_that_are_no_numbers_stop_a_word_though_its_prompts_do_not_have_them(
+    family: StableDiffusion, pictures: Path
+) -> None:
+    """Adam without eps divides zero by zero where a row had no gradient."""
+    settings: dict[str, Any] = {"optimiser": "Adam", "optimiser_option": ("eps=0.0",)}
+    settings |= {"nested": 0.9, "seed": 3}
+    one = train_state(family, pictures, vectors=3, **settings)
+    lengths = [len(nested_rows.rows(replace(one, step=step))["clip_l"]) for step in (0, 1)]
+    assert max(lengths) < 3, "the last row is in no prompt"
+    list(loop.train(family, [one]))
+    assert one.failure is not None
+    assert "the norm of its vectors became nan in step 2; the word of step 0 is kept" in one.failure
+    assert torch.isfinite(one.good["clip_l"]).all()
 
 
 def test_gradients_are_clipped_per_concept(family: StableDiffusion, pictures: Path) -> None:

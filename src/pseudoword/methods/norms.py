@@ -50,7 +50,7 @@ def control(rows: Mapping[str, Tensor], aims: Mapping[str, Tensor], kind: str, p
             "keep": to_aim,
             "pull": 1 + pull * (to_aim - 1),
         }[kind]
-        some.mul_(torch.where(norm > 0, factor, 1.0))
+        some.mul_(torch.where((norm > 0) & norm.isfinite(), factor, 1.0))
 
 
 def mean_norm(rows: Mapping[str, Tensor]) -> Tensor:

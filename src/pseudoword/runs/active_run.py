@@ -32,7 +32,6 @@ class ActiveRun:
         self.run = run
         self.seconds = 0.0
         """spent in its steps"""
-        self.stop_requested = False
         self._note = run.planned.progress.note
         self._requested: Collection[str] = ()
         self._trackers: dict[str, Tracker] = {}
@@ -58,6 +57,18 @@ class ActiveRun:
     def close(self) -> None:
         """Close the trackers."""
         self._track(lambda tracker: tracker.close())
+
+    def on_rows(self) -> None:
+        """Look for requests; check the word of this step, if it is needed for anything."""
+        config, state, folder = self.run.config, self.run.state, self.run.folder.path
+        self._requested = [one for one in ("preview", "save") if requests.take_one(folder, one)]
+        intervals = (
+            *(config.evaluate_every, config.preview_every),
+            *(config.save_every, config.checkpoint_every),
+        )
+        due = any(_is_due(state.step, every) for every in intervals)
+        if due or self._requested or not state.unfinished:
+            state.check_word()
 
     @property
     def evaluation_is_due(self) -> bool:
@@ -97,10 +108,8 @@ class ActiveRun:
         if evaluation is not None:
             numbers |= self._evaluated(evaluation)
         self._log(step, numbers)
-        self._requested = requests.take(run.folder.path)
         if _is_due(step, run.config.save_every) or "save" in self._requested:
             run.folder.keep_copies(run.concepts(), step, run.config.keep_last)
-        self.stop_requested |= "stop" in self._requested
 
     def on_step_end(self) -> None:
         """Save, if due. This comes last: a run that is killed before it repeats the step."""

@@ -125,7 +125,14 @@ class Pack:
     def _after(self, step: Step) -> None:
         """Do what is due after a step; concepts that are finished leave."""
         before = len(self._active)
-        stepped = [(self._active[metrics.state], metrics) for metrics in step.metrics]
+        asked = [
+            active
+            for active in self._active.values()
+            if requests.take_one(active.run.folder.path, "stop")
+        ]
+        for metrics in step.metrics:
+            self._active[metrics.state].on_rows()
+        stepped = [(self._active[m.state], m) for m in step.metrics if not m.state.failure]
         due = [active for active, _ in stepped if active.evaluation_is_due]
         evaluations = self._evaluate(due)
         stepped = [(active, metrics) for active, metrics in stepped if self._is_active(active)]
@@ -143,7 +150,7 @@ class Pack:
             mean = sum(losses) / len(losses)
             self._progress.advance(done, self._steps_in_all, f"loss {mean:.4f}")
         self._leave_if_finished()
-        self._leave_if_asked()
+        self._let_go(asked)
         if 0 < len(self._active) < before:
             self._show_phase()
 
@@ -155,19 +162,26 @@ class Pack:
         """
         if (signum := self._signals.signum) is None:
             return
-        tally, saved = self._tally, [self._save(active) for active in self._active.values()]
+        saved = [self._save(active) for active in self._fit_to_save([*self._active.values()])]
+        tally = self._tally
         # Of several words there is more to do, such as their sheet.
         late = tally.ended == tally.total == 1 and not (tally.failures or tally.stopped)
         raise stopped([*tally.stopped, *saved], signum, late=late)
 
-    def _leave_if_asked(self) -> None:
+    def _let_go(self, asked: Sequence[ActiveRun]) -> None:
         """Save the concepts that were asked to stop, and let them leave."""
-        for active in list(self._active.values()):
-            if active.stop_requested:
-                with active.run.planned.lock, closing(active):
-                    saved = self._save(active)
-                self._remove(active)
-                self._end(active.run.planned, "stopped", saved)
+        for active in self._fit_to_save([one for one in asked if self._is_active(one)]):
+            with active.run.planned.lock, closing(active):
+                saved = self._save(active)
+            self._remove(active)
+            self._end(active.run.planned, "stopped", saved)
+
+    def _fit_to_save(self, runs: Sequence[ActiveRun]) -> list[ActiveRun]:
+        """Those whose words can be saved; the others have failed, and leave."""
+        for active in runs:
+            active.run.state.check_word()
+        self._leave_if_finished()
+        return [active for active in runs if self._is_active(active)]
 
     @staticmethod
     def _save(active: ActiveRun) -> str:
@@ -350,6 +364,7 @@ class Pack:
                 trained = finish(self._family, run, active.seconds)
                 if trained.folder in self._asked:
                     self._trained[trained.folder] = trained
+            requests.take(run.folder.path)  # they came too late
         if state.failure:
             self._end(planned, "failed", state.failure)
         else:

@@ -82,6 +82,22 @@ class TrainState:
         """Whether there are steps left to take."""
         return not (self.failure or self.stopped) and self.step < self.total_steps
 
+    @property
+    def kept(self) -> str:
+        """What there is of it if it cannot continue."""
+        return f"the word of step {self.good_step} is kept" if self.good else "nothing is learned"
+
+    def check_word(self) -> None:
+        """Check the rows that the last step has made, before they are used; waits for the device.
+
+        Other steps need no check: the next one tells (`StepMetrics.norm`).
+        """
+        if not (self.failure or all(rows.isfinite().all() for rows in self.word().values())):
+            self.failure = (
+                f"{self.called}: step {self.step} made vectors that are not finite; {self.kept}. "
+                "Try a lower --lr, or another --optimiser."
+            )
+
     def word(self) -> dict[str, Tensor]:
         """The learned word at this step: a copy of its rows, `[n, width]` per text encoder."""
         if self.average:

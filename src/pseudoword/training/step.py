@@ -9,9 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pseudoword.errors import is_out_of_memory
 from pseudoword.methods import norms
 from pseudoword.models.compute.transfers import sent
 from pseudoword.models.family import Family
+from pseudoword.text import reason
 from pseudoword.training import context_keeping as keeping
 from pseudoword.training import graphs, loss, nested_rows, optimisers
 from pseudoword.training.batches import batches
@@ -49,11 +51,10 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
     metrics = []
     readings = _gradients(family, states, LOSS_SCALE.get(family.dtype, 1.0))
     for state, reading in zip(states, readings, strict=True):
-        state.failure = _failure(state, reading)
+        lr = state.schedule(state.step)
+        state.failure = _failure(state, reading) or _failed_update(state, lr)
         if state.failure is None:
             state.reached = state.reached or bool(reading.least)
-            lr = state.schedule(state.step)
-            state.update(lr)
             metrics.append(StepMetrics(state, reading.loss, lr, reading.norm, reading.grad))
     return metrics
 
@@ -119,17 +120,31 @@ def _clipped(states: Sequence[TrainState], losses: Tensor, scale: float) -> list
 
 def _failure(state: TrainState, reading: _Reading) -> str | None:
     """Why the concept cannot continue, if it cannot."""
-    kept = f"the word of step {state.good_step} is kept" if state.good else "nothing is learned"
-    for name, number in (("loss", reading.loss), ("gradient", reading.grad)):
+    numbers = {"norm of its vectors": reading.norm, "loss": reading.loss, "gradient": reading.grad}
+    for name, number in numbers.items():
         if not math.isfinite(number):
             return (
-                f"{state.called}: the {name} became {number} in step {state.step + 1}; {kept}. "
-                "Try a lower --lr, or --dtype float32."
+                f"{state.called}: the {name} became {number} in step {state.step + 1}; "
+                f"{state.kept}. Try a lower --lr, or --dtype float32."
             )
     # A loss of zero has no gradient: min-SNR gives no weight to samples of pure noise.
     if reading.loss and not (reading.least or state.reached):
         return (
-            f"{state.called}: no gradient reaches the word, so it cannot learn; {kept}. Check "
-            "that every template holds [name]; on a GPU, try --dtype float32."
+            f"{state.called}: no gradient reaches the word, so it cannot learn; {state.kept}. "
+            "Check that every template holds [name]; on a GPU, try --dtype float32."
+        )
+    return None
+
+
+def _failed_update(state: TrainState, lr: float) -> str | None:
+    """Update the rows; why the optimiser could not, if so."""
+    try:
+        state.update(lr)
+    except Exception as error:  # of whichever class it is, such as of numbers that are too large
+        if is_out_of_memory(error):
+            raise
+        return (
+            f"{state.called}: the optimiser fails in step {state.step + 1} ({reason(error)}); "
+            f"{state.kept}. Try a lower --lr, or another --optimiser."
         )
     return None
