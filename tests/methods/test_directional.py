@@ -38,6 +38,12 @@ def test_a_step_is_tangent_to_the_sphere_and_as_long_as_the_rate() -> None:
         assert moved([1, 0, 0], grad, [0, 0, 1], 0, 0.5) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("rate", [1e8, 1e20, 1e300])
+def test_a_step_of_any_rate_ends_on_the_sphere(rate: float) -> None:
+    end = moved([1, 0, 0], [0, 3, 4], [0, 0, 1], 0, rate)
+    assert end == pytest.approx([0, -0.6, -0.8], abs=1e-6)
+
+
 def test_the_prior_is_subtracted_from_the_gradient_before_it_is_projected() -> None:
     # (0, 3, 0) - 2 · (0.6, 0, 0.8) = (-1.2, 3, -1.6), of which (0, 3, -1.6) is tangent.
     step = 0.1 / math.hypot(3, 1.6)

@@ -14,6 +14,9 @@ from pseudoword.config.method import MethodSettings
 from pseudoword.methods import norms
 from pseudoword.methods.base import Initialisation, Method, Rows
 
+LARGEST = 1e9
+"""With a larger rate a step ends in the same place, and its square would be beyond float32."""
+
 
 class SphericalDescent(torch.optim.Optimizer):
     """The paper's algorithm 1: a step of `lr` radians on the sphere for each row, without momentum.
@@ -33,12 +36,13 @@ class SphericalDescent(torch.optim.Optimizer):
         """Move each direction that has a gradient."""
         assert closure is None
         (group,) = self.param_groups
+        rate = min(group["lr"], LARGEST)
         for v, mu in zip(group["params"], self._prior, strict=True):
             if v.grad is None:
                 continue
             g = v.grad - self._kappa * mu
             tangent = g - (g * v).sum(-1, keepdim=True) * v
-            moved = normalize(v - group["lr"] * normalize(tangent, dim=-1), dim=-1)
+            moved = normalize(v - rate * normalize(tangent, dim=-1), dim=-1)
             in_prompts = v.grad.any(dim=-1, keepdim=True)  # others would move to the prior alone
             v.copy_(torch.where(in_prompts, moved, v))
 
