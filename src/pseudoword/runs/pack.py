@@ -1,6 +1,6 @@
 """The words of a pack: each is set up when it enters, and finished when it leaves."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -14,12 +14,12 @@ from pseudoword.runs.finish import Trained, finish
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt, StoppedAtOnce, stopped, stopped_at_once
 from pseudoword.runs.planned import Options, PlannedRun
-from pseudoword.runs.run import Run, begin, evaluate, measure, prompts_of_run, soonest
+from pseudoword.runs.run import Run, all_prompts, begin, evaluate, measure, resume, soonest
 from pseudoword.runs.setup import Setup, set_up
 from pseudoword.runs.tally import Tally
 from pseudoword.runs.time_plan import TimedProgress, last_step
 from pseudoword.text import listed
-from pseudoword.training import encoded_prompts, nested_rows
+from pseudoword.training import encoded_prompts
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.encoded_prompts import PromptsOfWord
 from pseudoword.training.loop import Loop, Step
@@ -162,7 +162,7 @@ class Pack:
         """
         if (signum := self._signals.signum) is None:
             return
-        saved = [self._save(active) for active in self._fit_to_save([*self._active.values()])]
+        saved = [self._save(active) for active in self._fit_to_save(self._active.values())]
         tally = self._tally
         # Of several words there is more to do, such as their sheet.
         late = tally.ended == tally.total == 1 and not (tally.failures or tally.stopped)
@@ -170,14 +170,15 @@ class Pack:
 
     def _let_go(self, asked: Sequence[ActiveRun]) -> None:
         """Save the concepts that were asked to stop, and let them leave."""
-        for active in self._fit_to_save([one for one in asked if self._is_active(one)]):
+        for active in self._fit_to_save(filter(self._is_active, asked)):
             with active.run.planned.lock, closing(active):
                 saved = self._save(active)
             self._remove(active)
             self._end(active.run.planned, "stopped", saved)
 
-    def _fit_to_save(self, runs: Sequence[ActiveRun]) -> list[ActiveRun]:
+    def _fit_to_save(self, some: Iterable[ActiveRun]) -> list[ActiveRun]:
         """Those whose words can be saved; the others have failed, and leave."""
+        runs = [*some]
         for active in runs:
             active.run.state.check_word()
         self._leave_if_finished()
@@ -265,27 +266,10 @@ class Pack:
         runs = []
         for run, step in zip(begun, steps, strict=True):
             with self._blamed_on(run.planned):
-                self._load(run, step)
+                resume(run, step, allow_changes=self._options.allow_changes)
                 self._active[run.state] = ActiveRun(run)
                 runs.append(self._active[run.state])
         return runs
-
-    def _load(self, run: Run, step: int) -> None:
-        """Load the checkpoint of `step`, if it is not 0."""
-        other: list[str] = []
-        if step:
-            note = run.planned.progress.note
-            other = checkpoint.load(
-                run.folder.path,
-                run.state,
-                step,
-                run.setup.sources,
-                changed=self._options.allow_changes,
-            )
-            note(f"resuming {run.config.called} from step {step}")
-            for change in [*run.folder.changed_settings(run.config), *other]:
-                note(f"from here on, {change}")
-        run.folder.begin(run.config, step, other)  # after everything that may raise an error
 
     def _encode_prompts(self) -> None:
         """Encode the prompts of all concepts now, if all go in after the text encoders.
@@ -307,12 +291,10 @@ class Pack:
             return []
         words = []
         for active in self._active.values():
-            prompts, state = prompts_of_run(active.run), active.run.state
-            if prompts is None:  # they change at random
+            own = all_prompts(active.run)
+            if not own:
                 return []
-            lengths = nested_rows.all_lengths(state.word(), state.hyper)
-            others = active.run.setup.data.others.rows
-            words += [PromptsOfWord(rows, prompts, others) for rows in lengths]
+            words += own
         return words
 
     def _evaluate_new(self, runs: Sequence[ActiveRun]) -> None:

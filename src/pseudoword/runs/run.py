@@ -17,10 +17,10 @@ from pseudoword.runs.planned import PlannedRun
 from pseudoword.runs.setup import Setup
 from pseudoword.runs.time_plan import by_rate, far_step, last_step
 from pseudoword.text import listed, public
-from pseudoword.training import early_stopping, importance, joint_words
+from pseudoword.training import early_stopping, importance, joint_words, nested_rows
 from pseudoword.training.batches import fixed
 from pseudoword.training.early_stopping import EvaluationLoss
-from pseudoword.training.encoded_prompts import prompts_of
+from pseudoword.training.encoded_prompts import PromptsOfWord, prompts_of
 from pseudoword.training.learning_rate_finder import find_learning_rate
 from pseudoword.training.loss import Batch
 from pseudoword.training.rate_schedules import Schedule
@@ -144,10 +144,32 @@ def _note_short_way(config: TrainConfig, state: TrainState, progress: Progress) 
         )
 
 
-def prompts_of_run(run: Run) -> list[str] | None:
-    """All prompts of the steps and evaluations; None if captions change at random."""
-    data = run.setup.data
-    return prompts_of(replace(data, pictures=[*data.pictures, *run.setup.held_out]))
+def resume(run: Run, step: int, *, allow_changes: bool) -> None:
+    """Let the run go on from its checkpoint of `step`; with 0, begin it.
+
+    Raises:
+        RunFolderError: the checkpoint is damaged, or the run was begun with something else.
+    """
+    other: list[str] = []
+    if step:
+        other = checkpoint.load(
+            run.folder.path, run.state, step, run.setup.sources, changed=allow_changes
+        )
+        note = run.planned.progress.note
+        note(f"resuming {run.config.called} from step {step}")
+        for change in [*run.folder.changed_settings(run.config), *other]:
+            note(f"from here on, {change}")
+    run.folder.begin(run.config, step, other)  # after everything that may raise an error
+
+
+def all_prompts(run: Run) -> list[PromptsOfWord]:
+    """What the word is learned and evaluated in; nothing if captions change at random."""
+    data, state = run.setup.data, run.state
+    prompts = prompts_of(replace(data, pictures=[*data.pictures, *run.setup.held_out]))
+    if prompts is None:
+        return []
+    lengths = nested_rows.all_lengths(state.word(), state.hyper)
+    return [PromptsOfWord(rows, prompts, data.others.rows) for rows in lengths]
 
 
 def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list[Setup]:

@@ -174,7 +174,7 @@ def _assemble(
         mask=sent(torch.stack(mask), family.device),
         weight=sent(torch.cat(weight), family.device),
         delta=sent(torch.cat(delta), family.device),
-        others=other_words.together(data.others.rows for data in pack),
+        others=other_words.merged(data.others.rows for data in pack),
     )
 
 

@@ -61,7 +61,7 @@ def keep(
     Returns:
         Whether anything is kept, so that `release` will free something.
     """
-    others = other_words.together(word.others for word in words)
+    others = other_words.merged(word.others for word in words)
     own = [rows for word in words for rows in joint_words.apart(word.rows)]
     names = set(freed(family, [*own, *others.values()]))
     for key in names:

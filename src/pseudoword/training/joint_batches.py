@@ -58,5 +58,5 @@ def _join(parts: Sequence[tuple[int, Batch]]) -> Batch:
     prompts = [renumbered(prompt, 0, word) for word, part in parts for prompt in part.prompts]
     every = [part.tensors for _, part in parts]
     tensors = {name: torch.cat([one[name] for one in every]) for name in every[0]}
-    others = other_words.together(part.others for _, part in parts)
+    others = other_words.merged(part.others for _, part in parts)
     return Batch(prompts, others=others, **tensors)

@@ -50,7 +50,7 @@ def mark(concept: Concept) -> str:
     return delimited(f"={digest.hexdigest()[:32]}")
 
 
-def together(several: Iterable[Words]) -> Words:
+def merged(several: Iterable[Words]) -> Words:
     """The words of several concepts, or batches."""
     return {placeholder: rows for words in several for placeholder, rows in words.items()}
 
