@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
 from basemodel.artifacts import Artifacts
 from basemodel.logs import log_file, read_log
@@ -14,9 +14,6 @@ from basemodel.rng import keyed
 from basemodel.sampling import sample, tile
 from basemodel.settings import Settings
 from basemodel.world import known_styles
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 FIGURES = 64
 """First part of the random key."""
@@ -84,9 +81,8 @@ def plot_curves(settings: Settings, path: Path) -> None:
     """One panel for each of PANELS whose stage has a log."""
     logs = {stage: read_log(log_file(settings.work, stage)) for stage, _, _ in PANELS}
     panels = [panel for panel in PANELS if logs[panel[0]]]
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(3.75 * len(panels), 3.2), layout="constrained", squeeze=False
-    )
+    figure = Figure(figsize=(3.75 * len(panels), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)
     for axis, (stage, keys, title) in zip(axes[0], panels, strict=True):
         for key in keys:
             points = [(row["step"], row[key]) for row in logs[stage] if key in row]
@@ -98,4 +94,3 @@ def plot_curves(settings: Settings, path: Path) -> None:
         if len(keys) > 1:
             axis.legend(fontsize=7)
     figure.savefig(path, dpi=70)
-    plt.close(figure)

@@ -32,8 +32,11 @@ PRELOADED = (
     "pseudoword.api",
     "pseudoword.internals",
     "pseudoword.ui.page",
+    "torch.distributed.tensor",
+    "basemodel.recipe",
 )
-"""Modules that take seconds to import, where they are there; matplotlib also searches for fonts."""
+"""Modules that take seconds to import, where they are there; matplotlib also searches for fonts.
+To save a model, huggingface_hub imports that part of torch."""
 
 FORKS = multiprocessing.get_context("forkserver")
 """The server that forks."""
