@@ -1,11 +1,11 @@
 """The notebooks are those of their sources, and their cells run from top to bottom."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import forked
 import pytest
-import tiny
 
 import pseudoword
 from pseudoword.models import base_model
@@ -40,7 +40,6 @@ FAST = {"SAMPLER_STEPS": 2}
 TEACHING = {
     **FAST,
     "STEPS": 4,
-    "LARGER": "emoji",
     "PROMPTS": ["a photo of a [name]", "a [name] on a teal background"],
 }
 TIMEOUT_S = 300
@@ -74,18 +73,20 @@ def test_a_notebook_is_kept_small_and_with_all_that_it_showed(source: Path) -> N
 
 
 @pytest.mark.slow
-def test_teaching_runs_from_top_to_bottom(tmp_path: Path) -> None:
+def test_teaching_runs_from_top_to_bottom(base: Path, tmp_path: Path) -> None:
     notebook = notebooks.read(notebooks.ROOT / "notebooks" / "train.py")
-    notebooks.run(notebook, tmp_path, TEACHING, TIMEOUT_S)
+    notebooks.run(notebook, tmp_path, {**TEACHING, "LARGER": str(base)}, TIMEOUT_S)
     assert pictures(notebook) == 5
     assert pseudoword.inspect(tmp_path / "panda.pt").provenance["steps"] == "4"
 
 
 @pytest.mark.slow
-def test_teaching_has_the_same_cells_for_a_model_with_two_text_encoders(tmp_path: Path) -> None:
+def test_teaching_has_the_same_cells_for_a_model_with_two_text_encoders(
+    tiny_base: Callable[[str], Path], tmp_path: Path
+) -> None:
     notebook = notebooks.read(notebooks.ROOT / "notebooks" / "train.py")
-    base = str(tiny.sdxl(tmp_path / "base"))
-    notebooks.run(notebook, tmp_path, {**TEACHING, "BASE": base}, TIMEOUT_S)
+    base = str(tiny_base("sdxl"))
+    notebooks.run(notebook, tmp_path, {**TEACHING, "BASE": base, "LARGER": base}, TIMEOUT_S)
     assert set(pseudoword.inspect(tmp_path / "panda.pt").encoders) == {"clip_l", "clip_g"}
 
 
