@@ -1,5 +1,6 @@
 """Helpers for tests of several floors: run a command, train quickly, make files, collect notes."""
 
+import functools
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -89,9 +90,20 @@ def reads_loras(base: Path) -> bool:
 
 def lora(base: Path, file: Path) -> Path:
     """A LoRA of random numbers for the denoiser and the first text encoder, in diffusers' names."""
-    family: Any = base_model.load_named(str(base), "cpu")
     tensors = {}
     torch.manual_seed(1)
+    for key, (ins, outs) in _lora_layers(base).items():
+        tensors[f"{key}.lora_A.weight"] = torch.randn(4, ins)
+        tensors[f"{key}.lora_B.weight"] = torch.randn(outs, 4)
+    save_file(tensors, file)
+    return file
+
+
+@functools.cache
+def _lora_layers(base: Path) -> dict[str, tuple[int, int]]:
+    """The layers that `lora` is for, and their widths."""
+    family: Any = without_numbers(BaseChoice(base=str(base), device="cpu"))
+    layers = {}
     parts = [(family.denoiser_part, family.denoiser)]
     if "clip_l" in family.encoders:
         parts.append(("text_encoder", family.encoders["clip_l"].model))
@@ -101,11 +113,8 @@ def lora(base: Path, file: Path) -> Path:
                 prefix = (
                     "text_model." if part == "text_encoder" and "text_model" not in name else ""
                 )
-                key = f"{part}.{prefix}{name}"
-                tensors[f"{key}.lora_A.weight"] = torch.randn(4, layer.in_features)
-                tensors[f"{key}.lora_B.weight"] = torch.randn(layer.out_features, 4)
-    save_file(tensors, file)
-    return file
+                layers[f"{part}.{prefix}{name}"] = (layer.in_features, layer.out_features)
+    return layers
 
 
 def flipped(data: bytes, source: random.Random) -> bytes:
