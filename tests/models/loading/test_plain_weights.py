@@ -9,13 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pseudoword.models import base_model
+from pseudoword.models.family import Family
 from pseudoword.models.loading import parts, plain_weights
 
 
 def test_all_of_a_model_is_as_its_library_loads_it(
-    any_base: Path, monkeypatch: pytest.MonkeyPatch
+    any_base: Path, any_family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = base_model.load_named(str(any_base), "cpu").modules()
+    plain = any_family.modules()
     monkeypatch.setattr(parts, "load_plain", lambda *_: None)
     theirs = base_model.load_named(str(any_base), "cpu").modules()
     assert plain.keys() == theirs.keys()
@@ -40,7 +41,7 @@ def described(module: torch.nn.Module) -> tuple[Any, ...]:
 
 
 @pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+def plainly(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each part was loaded plainly."""
     said: list[bool] = []
 
@@ -54,11 +55,11 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def test_weights_by_former_names_are_left_to_the_library(
-    base: Path, tmp_path: Path, loaded: list[bool]
+    base: Path, tmp_path: Path, plainly: list[bool]
 ) -> None:
     """Such as those of CLIPs that transformers wrote for years."""
     before = tensors(base_model.load_named(str(base), "cpu").modules()["clip_l"])
-    assert all(loaded)
+    assert all(plainly)
     folder = shutil.copytree(base, tmp_path / "base")
     file = folder / "text_encoder" / "model.safetensors"
     weights = load_file(file)
@@ -66,19 +67,19 @@ def test_weights_by_former_names_are_left_to_the_library(
     new = {name.removeprefix("text_model."): w for name, w in weights.items()}
     other = old if old.keys() != weights.keys() else new
     save_file(other, file, {"format": "pt"})
-    loaded.clear()
+    plainly.clear()
     after = tensors(base_model.load_named(str(folder), "cpu").modules()["clip_l"])
-    assert not loaded[0]
+    assert not plainly[0]
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_a_file_in_other_precision_gives_float32(
-    base: Path, tmp_path: Path, loaded: list[bool], dtype: torch.dtype
+    base: Path, tmp_path: Path, plainly: list[bool], dtype: torch.dtype
 ) -> None:
     folder = shutil.copytree(base, tmp_path / "base")
     file = folder / "text_encoder" / "model.safetensors"
     save_file({name: w.to(dtype) for name, w in load_file(file).items()}, file, {"format": "pt"})
     encoder = base_model.load_named(str(folder), "cpu").modules()["clip_l"]
-    assert loaded[0] == (dtype is torch.float16)
+    assert plainly[0] == (dtype is torch.float16)
     assert {weight.dtype for weight in encoder.parameters()} == {torch.float32}
