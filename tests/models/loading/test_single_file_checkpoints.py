@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import single_file
+import tiny
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
@@ -37,7 +38,11 @@ def of_folder(unet_base: Path, once: Path) -> tuple[Concept, np.ndarray]:
     return learned(unet_base, once / "pictures", once / unet_base.name)
 
 
-@pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
+@pytest.mark.parametrize(
+    ("unet_base", "ending"),
+    [*((kind, "safetensors") for kind in tiny.DISTINCT_UNETS), ("sdxl", "ckpt")],
+    indirect=["unet_base"],
+)
 def test_one_file_trains_and_draws_like_its_folder(
     unet_base: Path,
     of_folder: tuple[Concept, np.ndarray],

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import single_file
+import tiny
 import torch
 from safetensors.torch import load_file, save_file
 from support import lora
@@ -36,7 +37,11 @@ def addresses(*modules: torch.nn.Module) -> Iterator[int]:
             yield tensor.data_ptr()
 
 
-@pytest.mark.parametrize("quantize", ["none", "8bit"])
+@pytest.mark.parametrize(
+    ("any_base", "quantize"),
+    [*((kind, "none") for kind in tiny.DISTINCT), ("sdxl", "8bit"), ("flux", "8bit")],
+    indirect=["any_base"],
+)
 def test_every_weight_is_aligned_to_64_bytes_wherever_it_is_in_its_file(
     any_base: Path, tmp_path: Path, quantize: Quantize
 ) -> None:
