@@ -167,8 +167,14 @@ def _compute(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return _each_tensor(found, OnDevice)
 
 
+PLAIN = {int, float, bool, type(None), torch.dtype, torch.device, torch.layout}
+"""Most arguments are of these types."""
+
+
 def _each_tensor(given: Any, change: Callable[[Tensor], Any]) -> Any:
     """Arguments or results with another thing for each tensor; torch's trees are slow."""
+    if type(given) in PLAIN:
+        return given
     if isinstance(given, Tensor):
         return change(given)
     if isinstance(given, (list, tuple)):
