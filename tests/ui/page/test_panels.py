@@ -426,12 +426,15 @@ def test_what_was_drawn_is_there_again_in_the_same_tab_alone(desk: Desk, tmp_pat
     files = [str(picture(tmp_path / f"{one}.png")) for one in "ab"]
     drawn = [(file, "") for file in files]
     panel._remember("one", [drawn, "", gr.update(visible=False)])
-    assert panel._again("one") == [drawn, "", gr.update(visible=False), gr.skip(), gr.skip()]
-    assert panel._again("two") == [gr.skip()] * 5
+    found = [drawn, "", gr.update(visible=False), gr.skip(), gr.skip()]
+    assert panel._again("one", None) == panel._again("one", "yes") == found
+    assert panel._again("two", None) == [gr.skip()] * 5
+    nothing, lost, *others = panel._again("two", "yes")
+    assert "is lost" in lost and [nothing, *others] == [gr.skip()] * 4
     Path(files[0]).unlink()
-    assert panel._again("one")[0] == drawn[1:]
+    assert panel._again("one", None)[0] == drawn[1:]
     Path(files[1]).unlink()
-    assert panel._again("one") == [gr.skip()] * 5
+    assert panel._again("one", None) == [gr.skip()] * 5
     for i in range(use.MOST_TABS + 9):
         panel._remember(f"other {i}", [[]])
     assert len(panel._last) == use.MOST_TABS

@@ -63,9 +63,21 @@ MOST_TABS = 100
 TAB_ID = f"""() => {{
     const known = sessionStorage.getItem("pseudoword-tab-id") ?? {NEW_ID};
     sessionStorage.setItem("pseudoword-tab-id", known);
-    return known;
+    return [known, sessionStorage.getItem("pseudoword-drawing")];
 }}"""
-"""Runs in the browser: the id of this tab, by chance. Nobody else knows it."""
+"""Runs in the browser: the id of this tab, by chance, which nobody else knows; and whether a drawing
+that was asked for here has had no answer."""
+
+ASKED = """(...asked) => {
+    sessionStorage.setItem("pseudoword-drawing", "yes");
+    return asked;
+}"""
+ANSWERED = "() => sessionStorage.removeItem('pseudoword-drawing')"
+
+LOST = (
+    "What was to be drawn here is lost: the page was stopped, or out of reach. Press the button "
+    "once more."
+)
 
 
 class Shown:
@@ -183,6 +195,7 @@ class DrawingPanel:
             self.keep_copy = gr.Button("Keep that one as the word", scale=1)
         self.sheet = shown_id()  # the word whose copies there are to choose from
         self.tab_id = shown_id()  # of the browser's tab, which it has also after a reload
+        self._unanswered = shown_id()  # whether a drawing was asked for before a reload
         self._last: dict[str, list[Any]] = {}  # id of a tab -> what was drawn there last
 
     @property
@@ -220,14 +233,20 @@ class DrawingPanel:
         )
         writing = [self._answer, *prompts]
         insert.then(None, writing, writing, js=WRITE, **EACH, **PRIVATE)
-        plain = [self.draw.click, self.prompt.submit]
-        gr.on(plain, self._drawing(self._plain), asked, shown, **ONE_MODEL)
-        self.pair.click(self._drawing(self._paired), asked, shown, **ONE_MODEL)
         swept = [*shown, self.copy, self.sheet]
-        self.sweep.click(self._drawing(self._swept), asked, swept, **ONE_MODEL)
-        known = opened(None, None, self.tab_id, js=TAB_ID, **PRIVATE)
+        plain = [self.draw.click, self.prompt.submit]
+        for presses, draw, changed in (
+            (plain, self._plain, shown),
+            ([self.pair.click], self._paired, shown),
+            ([self.sweep.click], self._swept, swept),
+        ):
+            drawn = gr.on(presses, self._drawing(draw), asked, changed, js=ASKED, **ONE_MODEL)
+            drawn.success(None, None, None, js=ANSWERED, **PRIVATE)
+        of_tab = [self.tab_id, self._unanswered]
+        known = opened(None, None, of_tab, js=TAB_ID, **PRIVATE)
         # In its turn: what is being drawn for the tab is waited for.
-        known.then(told(self._again), self.tab_id, swept, show_progress="hidden", **ONE_MODEL)
+        back = known.then(told(self._again), of_tab, swept, show_progress="hidden", **ONE_MODEL)
+        back.success(None, None, None, js=ANSWERED, **PRIVATE)
         self.keep_copy.click(told(self._kept), [self.sheet, self.copy], [self.told], **ONE_MODEL)
         event, files = arrived(self.files)
         changed = [files, self.brought, *words.shown, self.prompt, *self.form.inputs]
@@ -275,8 +294,13 @@ class DrawingPanel:
         for oldest in [*self._last][:-MOST_TABS]:
             del self._last[oldest]
 
-    def _again(self, tab: str) -> list[Any]:
-        """What was drawn last in that tab of a browser, unless its files are gone."""
+    def _again(self, tab: str, unanswered: str | None) -> list[Any]:
+        """What was drawn last in that tab of a browser, unless its files are gone.
+
+        Of what a page that was stopped was drawing, the next one knows nothing.
+        """
+        if unanswered and tab not in self._last:
+            return [gr.skip(), pieces.note(LOST, "error"), *[gr.skip()] * 3]
         pictures, *others = self._last.get(tab) or [[]]
         there = [(path, caption) for path, caption in pictures if Path(path).is_file()]
         if not there:
