@@ -177,7 +177,11 @@ class PicturePanel:
         settings, token = self._settings(data_set, values)
         return view(self._desk, data_set, settings, token)
 
-    def _seen_anew(self, data_set: str, *values: Any) -> list[Any]:
+    def _seen_anew(self, data_set: str | None, *values: Any) -> list[Any]:
+        """Nothing, while the page is opened: the browser sends much at once then, and what is asked
+        without a data set may be answered behind what is asked with one."""
+        if data_set is None:
+            return [gr.skip() for _ in self.seen]
         return self._seen(self._found(data_set, values))
 
     def _shown_anew(self, data_set: str, *values: Any) -> list[Any]:

@@ -65,8 +65,8 @@ TAB_ID = f"""() => {{
     sessionStorage.setItem("pseudoword-tab-id", known);
     return [known, sessionStorage.getItem("pseudoword-drawing")];
 }}"""
-"""Runs in the browser: the id of this tab, by chance, which nobody else knows; and whether a drawing
-that was asked for here has had no answer."""
+"""Runs in the browser: the id of this tab, by chance, which nobody else knows; and whether a
+drawing that was asked for here has had no answer."""
 
 ASKED = """(...asked) => {
     sessionStorage.setItem("pseudoword-drawing", "yes");
