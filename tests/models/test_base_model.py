@@ -12,6 +12,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models import base_model
+from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.generation import generate
 from pseudoword.models.loading import devices, folder
 
@@ -64,6 +65,21 @@ def test_the_vae_s_digest_follows_its_weights(base: Path) -> None:
     assert base_model.load_named(str(base), "cpu").vae_digest() == before
     next(family.vae.parameters()).data[0] += 1e-3  # type: ignore[attr-defined]
     assert family.vae_digest() != before
+
+
+def test_all_of_the_vae_is_read_once_however_often_it_is_loaded(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each word of a pack asks for its digest."""
+    family: Any = base_model.load_named(str(base), "cpu")
+    before, vae = family.vae_digest(), family.vae
+    monkeypatch.setattr(Autoencoder, "_digest_of_all", lambda _self: "computed anew")
+    assert family.vae_digest() == before
+    family.release_vae()
+    assert family.vae_digest() == before
+    assert family.vae is not vae
+    family.vae.register_to_config(scaling_factor=1.0)
+    assert family.vae_digest() == "computed anew"
 
 
 @pytest.mark.parametrize("part", ["unet", "text_encoder"])

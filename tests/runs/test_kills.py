@@ -104,10 +104,8 @@ class Reaper:
 @pytest.fixture
 def quick(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     """Load the model once, with its VAE, and draw no curves: these are not tested here."""
-    digest = family.vae_digest()
     monkeypatch.setattr(base_model, "load", lambda *_, **_options: family)
     monkeypatch.setattr(family, "release_vae", lambda: None)
-    monkeypatch.setattr(family, "vae_digest", lambda: digest)
     monkeypatch.setattr(charts, "curves", lambda _entries, _title: b"curves")
 
 
