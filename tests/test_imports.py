@@ -15,6 +15,7 @@ from support import run
 from torch.utils.checkpoint import checkpoint
 
 from pseudoword import imports
+from pseudoword.models.loading import single_file_configs
 
 
 @pytest.fixture
@@ -241,3 +242,12 @@ def test_loras_need_peft(
     no_model.mkdir()
     run("generate", "a cat", "--base", no_model, *(["--lora", tmp_path / lora] if lora else []))
     assert imports._kept == kept
+
+
+def test_whoever_first_asks_for_a_class_of_diffusers_imports_no_more_than_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(imports, "import_libraries", lambda: asked.append("here"))
+    single_file_configs.folder("sd1")  # of checkpoints of one file, and of `plan --base sd1`
+    assert asked

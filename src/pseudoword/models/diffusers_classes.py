@@ -3,9 +3,12 @@
 from inspect import signature
 from typing import Any
 
+from pseudoword import imports
+
 
 def diffusers_class(name: str) -> Any:
     """The class of diffusers of this name."""
+    imports.import_libraries()
     import diffusers
 
     return getattr(diffusers, name)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudoword.files import cache_folder, move
-from pseudoword.models.diffusers_classes import defaults_of
+from pseudoword.models.diffusers_classes import defaults_of, diffusers_class
 
 HERE = Path(__file__).parent
 
@@ -44,7 +44,9 @@ def folder(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) ->
 
     Where there can be no cache, it is there until the process ends.
     """
-    configs = {part: _with_defaults(values) for part, values in layout(name, changes).items()}
+    configs = layout(name, changes)
+    for part in ("unet", "vae"):
+        configs[part] = _with_defaults(configs[part])
     digest = hashlib.sha256(json.dumps(configs, sort_keys=True).encode()).hexdigest()[:12]
     called = f"{name}-{digest}"
     try:
@@ -87,12 +89,7 @@ def _written(path: Path, configs: Layout) -> Path:
 
 def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
     """A config of diffusers with all default values: the single-file loader needs them."""
-    import diffusers
-
-    kind = getattr(diffusers, config.get("_class_name", ""), None)
-    if kind is None or not issubclass(kind, diffusers.ModelMixin):
-        return config
-    return defaults_of(kind) | config
+    return defaults_of(diffusers_class(config["_class_name"])) | config
 
 
 def clip_tokenizer(pad_token: str) -> Any:
