@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pseudoword.config.base_choice import DType
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.loading import parts, plain_weights
@@ -24,6 +25,22 @@ def test_all_of_a_model_is_as_its_library_loads_it(
         assert described(module) == described(theirs[name])
         ours, same = tensors(module), tensors(theirs[name])
         assert ours.keys() == same.keys()
+        assert all(torch.equal(ours[key], same[key]) for key in ours)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_in_half_precision_too(
+    any_base: Path, monkeypatch: pytest.MonkeyPatch, dtype: DType
+) -> None:
+    """But for what the libraries keep in float32, or compute there when a model is made."""
+    plain = base_model.load_named(str(any_base), "cpu", dtype).modules()
+    monkeypatch.setattr(parts, "load_plain", lambda *_: None)
+    theirs = base_model.load_named(str(any_base), "cpu", dtype).modules()
+    for name, module in plain.items():
+        assert described(module) == described(theirs[name])
+        ours, same = tensors(module), tensors(theirs[name])
+        assert ours.keys() == same.keys()
+        assert all(ours[key].dtype == same[key].dtype for key in ours)
         assert all(torch.equal(ours[key], same[key]) for key in ours)
 
 
@@ -52,6 +69,11 @@ def plainly(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     monkeypatch.setattr(parts, "load_plain", load)
     return said
+
+
+def test_half_precision_needs_no_other_loader(base: Path, plainly: list[bool]) -> None:
+    base_model.load_named(str(base), "cpu", "bfloat16").modules()
+    assert plainly == [True, True, True]
 
 
 def test_weights_by_former_names_are_left_to_the_library(

@@ -158,9 +158,9 @@ class ModelParts(ModelConfigs):
         if self.is_here:
             paths, headers = folder.read_headers(Path(self.place) / part, self.source.variant)
             safe = paths[0].suffix == folder.WEIGHTS[0]
-            if safe and dtype is torch.float32:
+            if safe:
                 with limit_weights(*folder.size_of(headers)):
-                    model = load_plain(self.maker(kind, part), paths, headers)
+                    model = load_plain(self.maker(kind, part), paths, headers, dtype)
                 if model is not None:
                     return model
             with limit_weights(*folder.size_of(headers)):

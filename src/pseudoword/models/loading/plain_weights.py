@@ -5,13 +5,14 @@ numbers first, for which torch imports sympy, and compile patterns for the names
 all models once had. That takes longer than reading a small model.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import nn
+from safetensors import safe_open
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pseudoword.models.loading.header import Header
@@ -19,39 +20,87 @@ from pseudoword.models.loading.header import Header
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 """All that can be kept in float32 without loss."""
 
+KEEP_FLOAT32 = ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")
+"""Where a class of the libraries names its layers that stay in float32 in any precision."""
+
 FILLING = (nn.init.__name__, "transformers.initialization")
 """Modules of functions that fill a weight; transformers puts its own in the place of torch's."""
 
 
 def load_plain(
-    make: Callable[[], nn.Module], paths: Sequence[Path], headers: Sequence[Header]
+    make: Callable[[], nn.Module],
+    paths: Sequence[Path],
+    headers: Sequence[Header],
+    dtype: torch.dtype,
 ) -> nn.Module | None:
-    """Load a model in float32 from its safetensors files.
-
-    In other precisions the libraries know which layers keep 32 bits.
+    """Load a model from its safetensors files.
 
     Args:
         make: makes the model from its config.
         paths: the files: all that it has.
         headers: the headers of these.
+        dtype: its precision.
 
     Returns:
-        The model. None if its weights have other names, shapes or types than those in the files, or
-        anything is wrong: then the library's own loader can load it, or tells what is wrong.
+        The model. None if its weights have other names, shapes or types than those in the files, if
+        parts of it have a precision of their own, or anything is wrong: then the library's own
+        loader can load it, or tells what is wrong.
     """
     try:
-        with _NothingFilled():
+        with _NothingFilled(), _made_in(dtype):
             model = make()
         shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         if _joined(header.shapes for header in headers) != shapes:
             return None
-        weights: dict[str, torch.Tensor] = _joined(map(load_file, paths))
-        if any(weight.dtype not in FLOATS for weight in weights.values()):
+        if dtype is not torch.float32 and _is_mixed(model):
             return None
-        model.load_state_dict({name: w.float() for name, w in weights.items()}, assign=True)
+        weights: dict[str, Tensor] = _joined(_read(path, dtype) for path in paths)
+        model.load_state_dict(weights, assign=True)
+        _write_down(getattr(model, "config", None), dtype)
     except Exception:  # each library has its own errors for damaged configs
         return None
     return model
+
+
+@contextmanager
+def _made_in(dtype: torch.dtype) -> Iterator[None]:
+    """While open, weights are made in that precision, so that they take no more room than later."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _is_mixed(model: nn.Module) -> bool:
+    """Whether some of it stays in float32, or may: numbers that are in no file."""
+    if any(getattr(model, name, None) for name in KEEP_FLOAT32):
+        return True
+    in_files = model.state_dict().keys()
+    return any(b.is_floating_point() for n, b in model.named_buffers() if n not in in_files)
+
+
+def _read(path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The weights of a file, in that precision: one after the other, as both may be large.
+
+    Raises:
+        ValueError: some are no numbers, or of more than 32 bits.
+    """
+    weights = {}
+    with safe_open(path, framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118 (it is no dictionary)
+            weight = file.get_tensor(name)
+            if weight.dtype not in FLOATS:
+                raise ValueError(f"{name} has {weight.dtype}")
+            weights[name] = weight.to(dtype)
+    return weights
+
+
+def _write_down(config: Any, dtype: torch.dtype) -> None:
+    """Write the precision into a config, as transformers does; those of diffusers have none."""
+    if hasattr(config, "dtype"):
+        config.dtype = dtype
 
 
 def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
