@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -28,7 +29,11 @@ def test_all_of_a_model_is_as_its_library_loads_it(
         assert all(torch.equal(ours[key], same[key]) for key in ours)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("any_base", "dtype"),
+    [*((kind, "bfloat16") for kind in tiny.DISTINCT), ("sd3", "float16")],
+    indirect=["any_base"],
+)
 def test_in_half_precision_too(
     any_base: Path, monkeypatch: pytest.MonkeyPatch, dtype: DType
 ) -> None:
