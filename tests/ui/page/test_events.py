@@ -168,8 +168,15 @@ def test_every_event_tells_its_errors_in_a_sentence_that_is_seen(
 def test_no_event_shows_its_progress_on_the_canvas(events: dict[str, Any]) -> None:
     """All events of the page would draw and upload it again."""
     for name, one in events.items():
-        places = one.show_progress_on or one.outputs
+        places = one.outputs if one.show_progress_on is None else one.show_progress_on
         assert "imageeditor" not in {place.get_block_name() for place in places}, name
+
+
+def test_no_output_is_told_of_progress_that_is_hidden(events: dict[str, Any]) -> None:
+    """The browser would tell each again at every event, and search the whole page for it."""
+    hidden = {name: one for name, one in events.items() if one.show_progress == "hidden"}
+    assert hidden
+    assert [name for name, one in hidden.items() if one.show_progress_on != []] == []
 
 
 @dataclass

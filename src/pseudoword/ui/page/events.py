@@ -27,7 +27,11 @@ from pseudoword.ui.page.pieces import text
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
-QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden", "queue": False}
+UNSEEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": []}
+"""Nobody sees that it goes on. Else Gradio tells each output so, which shows nothing of it, and
+tells them again at every later event, and searches the page for each."""
+
+QUIET: dict[str, Any] = {**PRIVATE, **UNSEEN, "queue": False}
 """For what is quick, frequent and never fails: it does not wait behind long work, and nothing
 flickers."""
 
@@ -38,7 +42,7 @@ EACH: dict[str, Any] = {"trigger_mode": "multiple"}
 """Each press counts."""
 
 LISTEN: dict[str, Any] = {
-    **PRIVATE, **EACH, "show_progress": "hidden", "concurrency_limit": None
+    **PRIVATE, **EACH, **UNSEEN, "concurrency_limit": None
 }  # fmt: skip
 """For an event that does nothing, and waits for nothing."""
 

@@ -20,7 +20,7 @@ from pseudoword.text import counted
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.library import Word, is_found
 from pseudoword.ui.page import pieces
-from pseudoword.ui.page.events import LATEST, shown_id, shown_ids, told
+from pseudoword.ui.page.events import LATEST, UNSEEN, shown_id, shown_ids, told
 from pseudoword.ui.page.forms import TYPED
 
 TILE_PX = 256
@@ -85,7 +85,7 @@ class WordGallery:
 
     def connect(self, in_turn: dict[str, Any]) -> None:
         """Let the search and the button find; `in_turn` is that of all events that show words."""
-        quietly = {"show_progress": "hidden", **in_turn}
+        quietly = {**UNSEEN, **in_turn}
         self.search.change(told(self._searched), self.asked, self._found, **LATEST, **quietly)
         self.more.click(told(self._more), self.asked, self._found, **quietly)
 

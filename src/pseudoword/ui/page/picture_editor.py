@@ -20,6 +20,7 @@ from pseudoword.ui.page.events import (
     LATEST,
     PRIVATE,
     QUIET,
+    UNSEEN,
     in_turn,
     pressed,
     shown_id,
@@ -154,7 +155,7 @@ class PictureEditor:
         )
         chosen.success(None, None, None, js=INTO_VIEW % "edit", **PRIVATE)
         move = (told(edits.moved), [*sliders, *this], [self.framed, self.used, *seen.outputs])
-        gr.on([one.input for one in sliders], *move, show_progress="hidden", **LATEST, **IN_TURN)
+        gr.on([one.input for one in sliders], *move, **UNSEEN, **LATEST, **IN_TURN)
         # First on the page: an edit that waits to be sent must not bring the old places back.
         back = self.whole.click(None, None, sliders, js=f"() => {[*START]}", **PRIVATE)
         back.then(*move, **EACH, **IN_TURN)

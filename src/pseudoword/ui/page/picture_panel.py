@@ -14,6 +14,7 @@ from pseudoword.ui.page.events import (
     LATEST,
     NEW_ID,
     PRIVATE,
+    UNSEEN,
     kept_by_browser,
     shown_id,
     shown_ids,
@@ -166,7 +167,7 @@ class PicturePanel:
         known = opened(
             None, self.data_set, self.data_set, js=f"(known) => known || {NEW_ID}", **PRIVATE
         )
-        known.then(told(self._shown_anew), state, self.shown, show_progress="hidden", **IN_TURN)
+        known.then(told(self._shown_anew), state, self.shown, **UNSEEN, **IN_TURN)
         known.then(None, self.data_set, None, js=OPENED, **PRIVATE)
         seen, shown = Answer(self.seen, self._seen_anew), Answer(self.shown, self._shown_anew)
         self._editor.connect(self.gallery, self._ids, state, seen, shown)

@@ -19,6 +19,7 @@ from pseudoword.ui.page.events import (
     EACH,
     LATEST,
     PRIVATE,
+    UNSEEN,
     in_turn,
     kept_by_browser,
     sentence,
@@ -206,7 +207,7 @@ class TeachPanel:
             self._estimated,
             [pictures.data_set, *inputs],
             self._need,
-            show_progress="hidden",
+            **UNSEEN,
             **LATEST,
             **in_turn("estimate"),
         )

@@ -18,7 +18,7 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import State
 from pseudoword.ui.page import pieces
-from pseudoword.ui.page.events import LATEST, QUIET, in_turn, sentence, shown_id, told
+from pseudoword.ui.page.events import LATEST, QUIET, UNSEEN, in_turn, sentence, shown_id, told
 from pseudoword.ui.run_logs import Curves
 
 POLL_S = 1.5
@@ -173,7 +173,7 @@ class TrainingPanel:
             **QUIET,
         )
         queue = self._desk.queue
-        ask: dict[str, Any] = {"show_progress": "hidden", **in_turn("trainings")}
+        ask: dict[str, Any] = {**UNSEEN, **in_turn("trainings")}
         for button, act in (
             (self.stop, queue.stop),
             (self.preview, queue.preview_now),

@@ -20,6 +20,7 @@ from pseudoword.ui.page.events import (
     LATEST,
     NEW_ID,
     PRIVATE,
+    UNSEEN,
     in_turn,
     pressed,
     sentence,
@@ -224,7 +225,7 @@ class DrawingPanel:
         prompts = [self.prompt, self.negative]
         asked = [self.tab_id, self.prompt, *self.form.inputs]
         shown = [self.results, self.told, self.choice]
-        quietly: dict[str, Any] = {"show_progress": "hidden", **IN_TURN}
+        quietly: dict[str, Any] = {**UNSEEN, **IN_TURN}
         tab.select(told(words.listed), words.asked, words.shown, **LATEST, **quietly)
         words.connect(IN_TURN)
         pressing = [words.ids, self.into, *prompts]
@@ -245,7 +246,7 @@ class DrawingPanel:
         of_tab = [self.tab_id, self._unanswered]
         known = opened(None, None, of_tab, js=TAB_ID, **PRIVATE)
         # In its turn: what is being drawn for the tab is waited for.
-        back = known.then(told(self._again), of_tab, swept, show_progress="hidden", **ONE_MODEL)
+        back = known.then(told(self._again), of_tab, swept, **UNSEEN, **ONE_MODEL)
         back.success(None, None, None, js=ANSWERED, **PRIVATE)
         self.keep_copy.click(told(self._kept), [self.sheet, self.copy], [self.told], **ONE_MODEL)
         event, files = arrived(self.files)

@@ -17,6 +17,7 @@ from pseudoword.ui.page.events import (
     INTO_VIEW,
     LATEST,
     PRIVATE,
+    UNSEEN,
     in_turn,
     pressed,
     shown_id,
@@ -131,7 +132,7 @@ class WordsPanel:
             told(self._listed),
             words.asked,
             self._list,
-            show_progress="hidden",
+            **UNSEEN,
             **LATEST,
             **IN_TURN,
         )
