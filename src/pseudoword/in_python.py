@@ -170,9 +170,11 @@ def _usual_modes() -> Iterator[None]:
 
 
 def _float32_by_default() -> AbstractContextManager[None]:
-    from pseudoword.models.loading.loaders import float32_by_default
+    import torch
 
-    return float32_by_default()
+    from pseudoword.models.loading.loaders import by_default
+
+    return by_default(torch.float32)
 
 
 _usual_dtype = ProcessWide(_float32_by_default)

@@ -10,14 +10,14 @@ _alone = RLock()
 
 
 @contextmanager
-def float32_by_default() -> Iterator[None]:
-    """While open, torch's default precision is float32, whatever the process has.
+def by_default(dtype: torch.dtype) -> Iterator[None]:
+    """While open, that is torch's default precision, whatever the process has.
 
     It waits for a thread that loads: that has a precision of its own, and would get this one.
     """
     with _alone:
         usual = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float32)
+        torch.set_default_dtype(dtype)
     try:
         yield
     finally:
@@ -36,7 +36,7 @@ def using_loaders() -> Iterator[None]:
     import diffusers.utils.logging
     import transformers.utils.logging
 
-    with _alone, float32_by_default():
+    with _alone, by_default(torch.float32):
         shown = [
             library
             for library in (diffusers.utils.logging, transformers.utils.logging)

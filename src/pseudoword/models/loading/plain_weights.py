@@ -5,8 +5,7 @@ numbers first, for which torch imports sympy, and compile patterns for the names
 all models once had. That takes longer than reading a small model.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pseudoword.models.loading.header import Header
+from pseudoword.models.loading.loaders import by_default
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 """All that can be kept in float32 without loss."""
@@ -47,7 +47,7 @@ def load_plain(
         loader can load it, or tells what is wrong.
     """
     try:
-        with _NothingFilled(), _made_in(dtype):
+        with _NothingFilled(), by_default(dtype):  # no more room than later
             model = make()
         shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         if _joined(header.shapes for header in headers) != shapes:
@@ -60,17 +60,6 @@ def load_plain(
     except Exception:  # each library has its own errors for damaged configs
         return None
     return model
-
-
-@contextmanager
-def _made_in(dtype: torch.dtype) -> Iterator[None]:
-    """While open, weights are made in that precision, so that they take no more room than later."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def _is_mixed(model: nn.Module) -> bool:
