@@ -117,7 +117,7 @@ class Autoencoder:
         """A hash of all weights, for the key of cached latents.
 
         It is computed once: a sample tells whether a VAE that was loaded again is the same. All of
-        Stable Diffusion's takes half a second, which each word of a pack would wait for.
+        Stable Diffusion's takes most of a second, which each word of a pack would wait for.
         """
         sample = f"{sampled_digest(self.model)} {self._about()}"
         if sample not in self._digests:
