@@ -257,10 +257,13 @@ def test_the_last_edit_of_a_picture_counts_and_is_of_the_picture_it_was_made_of(
 def test_an_answer_comes_although_the_connection_for_it_was_just_closed(
     own_page: Page, served: Served
 ) -> None:
-    page = own_page
+    page, asked = own_page, []
     page.add_init_script(LATE_ANSWERS)
+    page.on("request", lambda one: asked.append(one.post_data or ""))
     open_page(page, served)
     page.wait_for_timeout(5000)  # until what a new page asks for is answered
+    # No setting has changed: all were sent once for the pictures, and once for the estimate.
+    assert len([data for data in asked if '"AdamW"' in data]) == 2
     tab(page, "Words")
     page.wait_for_timeout(300)  # its answer is on the way, and the server has closed behind it
     tab(page, "Teach")

@@ -27,11 +27,13 @@ RESTORE = """(...now) => {
     const ids = %(ids)s, first = %(first)s;
     const text = (value) => JSON.stringify(value ?? "");
     (window.pseudowordRestored ??= {})[%(key)s] = true;
+    const same = { __type__: "update" };  // to set what is there would count as a change
     return now.map((value, i) => {
-        if (text(value) !== text(first[i])) return value;
+        if (text(value) !== text(first[i])) return same;
         const typed = late[ids[i]];
         if (typed !== undefined) return typeof first[i] === "number" ? Number(typed) : typed;
-        return kept.length === now.length ? kept[i] : value;
+        const before = kept.length === now.length && text(kept[i]) !== text(value);
+        return before ? kept[i] : same;
     });
 }"""
 """Runs in the browser: gives back what was kept, where nothing was typed while the page loaded."""
