@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import Process
 from support import run
 from torch.utils.checkpoint import checkpoint
 
@@ -230,6 +231,29 @@ def test_a_command_says_that_it_starts_before_it_imports_torch() -> None:
         "except SystemExit: pass",
     )
     assert said == "starting False"
+
+
+A_PAGE = """
+import sys
+from pathlib import Path
+from pseudoword.ui.page import app
+
+def look(_):
+    with app.gr.utils.MatplotlibBackendMananger():  # around each event
+        print("matplotlib.pyplot" in sys.modules)
+
+app._launch, app._until_stopped = lambda *_: app.gr.Blocks(), look
+app.serve(Path("page"), host="127.0.0.1", port=0, share=False, password=None, ready=lambda _: None)
+"""
+
+
+def test_a_page_looks_for_no_screen_to_draw_on(tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="the page needs gradio")
+    script = tmp_path / "a_page.py"
+    script.write_text(A_PAGE)
+    served = Process(module=script, cwd=tmp_path)
+    assert served.wait() == 0, served.stderr
+    assert served.stdout == "False\n"
 
 
 @pytest.mark.parametrize(("lora", "kept"), [("", set()), ("a.safetensors", {"peft"})])

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import gradio as gr
+import matplotlib
 from starlette.middleware import Middleware
 
 from pseudoword import threads
@@ -201,6 +202,8 @@ def serve(
     check_address(host, share, password)
     check_free(host, port)
     know_types()
+    # Gradio asks at the first event, and would import pyplot and look for a screen to draw on.
+    matplotlib.use("agg")
     host = in_url(host)
     with tempfile.TemporaryDirectory(
         prefix="pseudoword-page-",
