@@ -15,30 +15,33 @@ seeds. The first sixteen things are left out, because auto was developed on them
 is kept: run it again to go on.
 """
 
-import argparse
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import shared
 from pseudoword import formats
 from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.image_similarity import SimilarityModel
-from pseudoword.benchmark.tasks import Task, TaskSet, write_training_pictures
+from pseudoword.benchmark.results import markdown_table
+from pseudoword.benchmark.runner import lesson
+from pseudoword.benchmark.tasks import Task, TaskSet
 from pseudoword.cli.console import Console
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.files import file_stem, write_whole
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.models.generation import generate
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import learn
 from pseudoword.training.learning_rate_finder import STEPS as PROBE_STEPS
 
-DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
 RATES = ("0.0005", "0.001", "0.002", "0.005", "0.01")
 STEPS = (50, 100, 200, 400)
 CHOOSING, COMPARING = range(100, 102), range(8)
@@ -49,6 +52,7 @@ chosen with its seeds; some of it was chosen with the seeds from 2 to 7."""
 AUTO = {"lr": "auto", "steps": "auto", "vectors": "auto"}
 PLAIN = {"vectors": 1, "norm": "none", "average": False, "timestep_sampling": "uniform"}
 NEAR = 0.95
+RULE = "---"
 SAMPLER_STEPS = 10
 """As in the tables of `pareto.py`."""
 
@@ -155,37 +159,26 @@ class AutoBenchmark:
 
     def config(self, task: Task, name: str, **settings: Any) -> TrainConfig:
         """The settings to learn a task with; its training pictures are written."""
-        pictures = self.out / "lessons" / file_stem(task.name)
-        write_training_pictures(task, pictures)
+        stem = file_stem(task.name)
         return TrainConfig.check(
-            pictures=[pictures],
-            token=f"<{file_stem(task.name)}>",
-            init=task.init_word,
-            template="captioned",
+            **lesson(task, self.out / "lessons" / stem),
             preview=(),
-            out=self.out / name / file_stem(task.name),
+            out=self.out / name / stem,
             **settings,
         )
 
-    def similarity(self, task: Task, name: str, word: Concept | None, seeds: range) -> float:
+    def similarity(self, task: Task, name: str, words: Sequence[Concept], seeds: range) -> float:
         """Mean cosine of pictures drawn with the word `name` to the task's references."""
-        prompts = [p.text.replace("[name]", name) for p in task.prompts for _ in seeds]
-        drawn = generate(
-            self.family,
-            prompts,
-            [word] if word else [],
-            seeds=[*seeds] * len(task.prompts),
-            sampler_steps=SAMPLER_STEPS,
+        return shared.similarity(
+            self.family, self.model, task.prompts, name, words, seeds, SAMPLER_STEPS
         )
-        references = self.model.features([p.reference for p in task.prompts for _ in seeds])
-        return float((self.model.features(drawn) * references).sum(1).mean())
 
     def of_word(self, task: Task, path: Path, seeds: range) -> float:
         """The similarity of the word in a file; it is kept beside the file."""
         kept = path.with_suffix(f".{seeds.start}-{seeds.stop}.json")
         if not kept.exists():
             word = formats.read(path)
-            found = self.similarity(task, word.token, word, seeds)
+            found = self.similarity(task, word.token, [word], seeds)
             write_whole(kept, json.dumps(found).encode())
         return float(json.loads(kept.read_bytes()))
 
@@ -218,7 +211,7 @@ class AutoBenchmark:
             task.name,
             cells,
             best_of(cells),
-            start=self.similarity(task, task.init_word, None, CHOOSING),
+            start=self.similarity(task, task.init_word, [], CHOOSING),
             best=self.mean_of(task, best, COMPARING),
             again=self.mean_of(task, (one.concept for one in again), COMPARING),
             auto=self.mean_of(task, (one.concept for one in auto), COMPARING),
@@ -243,19 +236,17 @@ def copy_at(folder: RunFolder, steps: int) -> Path:
 
 def main() -> None:
     """Learn, draw, compare, and write the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--concepts", type=int, default=16)
-    parser.add_argument("--after", type=int, default=16)
+    parser = shared.Parser(__doc__)
+    parser.add_things("--concepts", 16, least=2)
+    parser.add_things("--after", 16, least=0)
     parser.add_argument("--out", type=Path, default=Path("bench-auto"))
-    parser.add_argument("--docs", action="store_true", help="write the figures into docs/benchmark")
+    parser.add_argument("--docs", action="store_true", help=shared.FOR_DOCS)
     arguments = parser.parse_args()
-    if arguments.concepts < 2:
-        parser.error("--concepts: at least two are needed for a mean and its error")
-    with Console() as console:
+    with shared.kept(arguments.out, "auto"), Console() as console:
         benchmark = AutoBenchmark(arguments.out, console)
         tasks = benchmark.tasks(arguments.concepts, arguments.after)
+        if len(tasks) < arguments.concepts:
+            parser.error(f"--after: only {len(tasks)} things are left")
         grid = benchmark.grid(tasks)
         cells = [
             benchmark.cells(task, {rate: runs[i] for rate, runs in grid.items()})
@@ -274,21 +265,23 @@ def main() -> None:
             )
             for i, (task, cell) in enumerate(zip(tasks, best_cells, strict=True))
         ]
-    text = f"{table(rows)}\n\n{mean_grid(rows)}\n"
+        text = f"{table(rows)}\n\n{mean_grid(rows)}\n"
+        folder = shared.DOCS if arguments.docs else arguments.out
+        write_whole(folder / "auto.md", text.encode())
     print(text)
-    write_whole((DOCS if arguments.docs else arguments.out) / "auto.md", text.encode())
 
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown, and sentences that sum them up."""
     heads = ["thing", "starting word", "grid's best", "its rate, steps", "learned again"]
     heads += ["auto", "its steps", "auto / best", "auto / again"]
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    lines += [
-        f"| {row.concept} | {row.start:.3f} | {row.best:.3f} "
-        f"| {row.best_cell.rate}, {row.best_cell.steps} | {row.again:.3f} | {row.auto:.3f} "
-        f"| {', '.join(map(str, row.auto_steps))} | {row.auto / row.best:.2f} "
-        f"| {row.auto / row.again:.2f} |"
+    lines = [
+        [
+            *(row.concept, f"{row.start:.3f}", f"{row.best:.3f}"),
+            *(f"{row.best_cell.rate}, {row.best_cell.steps}", f"{row.again:.3f}"),
+            *(f"{row.auto:.3f}", ", ".join(map(str, row.auto_steps))),
+            *(f"{row.auto / row.best:.2f}", f"{row.auto / row.again:.2f}"),
+        ]
         for row in rows
     ]
     possible = [row for row in rows if row.half_is_enough]
@@ -300,7 +293,7 @@ def table(rows: Sequence[Row]) -> str:
 
     return "\n".join(
         [
-            *lines,
+            markdown_table([heads, *lines], RULE),
             "",
             f"- Auto is {beside('auto', 'best')} of the grid's best words, and "
             f"{beside('auto', 'again')} of words learned again with their settings.",
@@ -333,27 +326,22 @@ def one_for_all(rows: Sequence[Row]) -> str:
 
 def _beside(parts: Sequence[float]) -> str:
     near = sum(part >= NEAR for part in parts)
-    error = stdev(parts) / len(parts) ** 0.5
     return (
-        f"on average {mean(parts):.3f} (standard error {error:.3f}; within 5 % for {near} of "
-        f"{len(parts)})"
+        f"on average {mean(parts):.3f} (standard error {shared.error(parts):.3f}; within 5 % for "
+        f"{near} of {len(parts)})"
     )
 
 
 def mean_grid(rows: Sequence[Row]) -> str:
     """Mean similarity at each rate and number of steps."""
-    lines = [
-        "| rate, steps | " + " | ".join(map(str, STEPS)) + " |",
-        "|" + "---|" * (1 + len(STEPS)),
-    ]
+    lines: list[list[object]] = [["rate, steps", *STEPS]]
     for rate in RATES:
         cells = [
             [c.similarity for row in rows for c in row.grid if (c.rate, c.steps) == (rate, steps)]
             for steps in STEPS
         ]
-        means = " | ".join(f"{sum(cell) / len(cell):.3f}" for cell in cells)
-        lines.append(f"| {rate} | {means} |")
-    return "\n".join(lines)
+        lines.append([rate, *(f"{mean(cell):.3f}" for cell in cells)])
+    return markdown_table(lines, RULE)
 
 
 if __name__ == "__main__":

@@ -16,17 +16,16 @@ Of things the table also says how often a style that was not learned from is dra
 asks for it. What is finished is kept in the folder: run it again to go on.
 """
 
-import argparse
 import json
-import math
 import re
+import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -35,9 +34,13 @@ from PIL.Image import Image
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import shared
 from pseudoword.benchmark import artwork
 from pseudoword.benchmark.compose import COLOURS, SINGLE_BOX, Placed, article, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
+from pseudoword.benchmark.results import markdown_table
 from pseudoword.benchmark.runner import side_by_side
 from pseudoword.benchmark.scoring import Scorer
 from pseudoword.benchmark.tasks import Task, known_style_tasks, style_tasks, thing_task
@@ -502,22 +505,18 @@ def table(rows: Sequence[Row], baselines: Sequence[Row], known: Identity) -> str
     """The shares as markdown, with standard errors over words; baselines have none."""
     heads = ["what learns", *KINDS.values(), "identity there"]
     heads += ["style asked for"] if rows[0].styles else []
-    lines = [heads, ["---"] * len(heads)]
+    lines = [heads]
     for row in (*baselines, *rows):
         is_baseline = row in baselines
         shares = ["" if is_baseline else _percent(row.shares(k, known[k])) for k in KINDS]
         identity = mean(one["new"] for one in row.identity)
         cells = [row.name, *shares, f"{identity:.3f}"]
         lines.append([*cells, _percent(row.styles)] if row.styles else cells)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return f"{markdown_table(lines)}\n"
 
 
 def _percent(shares: Sequence[float]) -> str:
-    return f"{mean(shares):z.0%} ± {100 * _error(shares):.0f}"
-
-
-def _error(values: Sequence[float]) -> float:
-    return stdev(values) / math.sqrt(len(values))
+    return f"{mean(shares):z.0%} ± {100 * shared.error(shares):.0f}"
 
 
 def bars(rows: Sequence[Row], known: Identity) -> bytes:
@@ -529,7 +528,7 @@ def bars(rows: Sequence[Row], known: Identity) -> bytes:
         axes.barh(
             [place + 0.38 * i for place in range(len(rows))],
             [100 * mean(each) for each in shares], 0.38, color=colour,
-            xerr=[100 * _error(each) for each in shares],
+            xerr=[100 * shared.error(each) for each in shares],
             label=KINDS[kind],
         )  # fmt: skip
     axes.set_yticks([place + 0.19 for place in range(len(rows))], [row.name for row in rows])
@@ -542,28 +541,30 @@ def bars(rows: Sequence[Row], known: Identity) -> bytes:
 
 def main() -> None:
     """Learn, measure, and write the table and the pictures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = shared.Parser(__doc__)
     parser.add_argument("--of", choices=("things", "styles"), default="things")
-    parser.add_argument("--words", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_count("--words", 6, least=2, most=len(THINGS))
+    parser.add_count("--steps", 100)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    if asked.words < 2:
-        parser.error("--words: at least two are needed for a mean and its error")
     out = asked.out or Path("ceiling" if asked.of == "things" else "ceiling-styles")
-    bench = Bench(out, asked.steps)
-    of = Tasks.of_things if asked.of == "things" else Tasks.of_styles
-    tasks = of(bench.art, bench.side_px, asked.words)
-    learners = {name.format(of=asked.of): learner for name, learner in LEARNERS.items()}
-    learners |= FROM_OTHERS[asked.of]
+    with shared.kept(out, "ceiling", of=asked.of, steps=asked.steps):
+        compare(asked.of, asked.words, asked.steps, out)
+
+
+def compare(kind: str, words: int, steps: int, out: Path) -> None:
+    """Let each of the learners learn so many things or styles."""
+    bench = Bench(out, steps)
+    of = Tasks.of_things if kind == "things" else Tasks.of_styles
+    tasks = of(bench.art, bench.side_px, words)
+    learners = {name.format(of=kind): learner for name, learner in LEARNERS.items()}
+    learners |= FROM_OTHERS[kind]
     start, again_start = (bench.run(START, Learner(), each) for each in (tasks.new, tasks.again))
     right = bench.run(KNOWN, Learner(), tasks.named)
     known = {kind: mean(one[kind] for one in right) for kind in KINDS}
 
     def styles(name: str, tasks: Sequence[Task]) -> list[float]:
-        if asked.of == "styles":  # they are what is learned
+        if kind == "styles":  # they are what is learned
             return []
         return [bench.style_right(name, task) for task in tasks]
 

@@ -17,7 +17,6 @@ standardised, since such a VAE's are not, and sequences are cut behind the longe
 every token costs time. What is finished is kept: run it again to go on.
 """
 
-import argparse
 import json
 import shutil
 import sys
@@ -34,11 +33,15 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import tiny
 
+from benchmarks import shared
+from benchmarks.shared import DOCS
 from pseudoword import methods
+from pseudoword.benchmark.results import markdown_table
 from pseudoword.config import Hyperparameters
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.rates import Rates
@@ -54,8 +57,6 @@ from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.initialisation import begin, initial_rows
 from pseudoword.training.rate_schedules import Schedule
 from pseudoword.training.state import TrainState
-
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "benchmark"
 
 UNET = {"block_out_channels": (64, 128), "layers_per_block": 1, "norm_num_groups": 8}
 ATTENTION = {"num_attention_heads": 16, "num_layers": 4}
@@ -330,14 +331,13 @@ def table(results: Sequence[Result]) -> str:
     """The results as Markdown."""
     heads = ["family", "parameters", "thing's name", "learned word", "starting word"]
     heads += ["best random word", "random words, mean", "other things", "part of the way"]
-    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    rows = [heads]
     for one in results:
         losses = (one.named, one.learned, one.start, min(one.random), mean(one.random), one.other)
-        numbers = " | ".join(f"{value:.4f}" for value in losses)
-        lines.append(
-            f"| `{one.family}` | {one.parameters / 1e6:.1f} M | {numbers} | {one.part:.0%} |"
-        )
-    return "\n".join(lines)
+        numbers = [f"{value:.4f}" for value in losses]
+        size = f"{one.parameters / 1e6:.1f} M"
+        rows.append([f"`{one.family}`", size, *numbers, f"{one.part:.0%}"])
+    return markdown_table(rows)
 
 
 def finished(out: Path, name: str) -> Result | None:
@@ -361,23 +361,20 @@ def with_documented(results: Sequence[Result], docs: Path) -> list[Result]:
 
 def main() -> None:
     """Measure each family, and print the table."""
-    first_line = (__doc__ or "").split("\n", maxsplit=1)[0]
-    parser = argparse.ArgumentParser(description=first_line)
+    parser = shared.Parser(__doc__)
     parser.add_argument("--only", nargs="+", choices=tiny.BASES, default=list(tiny.BASES))
     parser.add_argument("--out", type=Path, default=Path("bench-families"))
-    parser.add_argument(
-        "--docs", action="store_true", help="write what was measured into docs/benchmark"
-    )
+    parser.add_argument("--docs", action="store_true", help=shared.FOR_DOCS)
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
     results = []
-    for name in given.only:
-        result = finished(given.out, name)
-        if result is None:
-            print(name, file=sys.stderr)
-            result = measure(name, given.out, Effort())
-            write_whole(given.out / f"{name}.json", json.dumps(asdict(result)).encode())
-        results.append(result)
+    with shared.kept(given.out, "families"):
+        for name in given.only:
+            result = finished(given.out, name)
+            if result is None:
+                print(name, file=sys.stderr)
+                result = measure(name, given.out, Effort())
+                write_whole(given.out / f"{name}.json", json.dumps(asdict(result)).encode())
+            results.append(result)
     print(table(results))
     if given.docs:
         every = with_documented(results, DOCS)

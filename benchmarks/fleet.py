@@ -15,7 +15,6 @@ the seconds in which a worker starts again: how fast a fleet is, this does not s
 import argparse
 import json
 import os
-import platform
 import random
 import signal
 import subprocess
@@ -24,18 +23,21 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 import pseudoword
+from benchmarks import shared
 from pseudoword import formats
 from pseudoword.benchmark.artwork import load
+from pseudoword.benchmark.results import markdown_table
 from pseudoword.benchmark.tasks import thing_task
 from pseudoword.config.word_folders import word_configs
 from pseudoword.files import write_whole
@@ -51,6 +53,7 @@ SETTINGS: Mapping[str, Any] = {
     **{"timestep_sampling": "uniform", "evaluate_every": 0, "device": "cpu"},
 }
 LEASE_SECONDS = 8.0
+QUEUES = ("folder", "bucket")
 SIDE_PX = 64
 MARK = "PSEUDOWORD_FLEET_BENCHMARK"
 """An environment variable that processes of this benchmark have, so that no other one is killed."""
@@ -77,15 +80,21 @@ class Found:
 
 def main() -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--words", type=int, default=200)
-    parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--pack", type=int, default=1)
+    parser = shared.Parser(__doc__)
+    parser.add_count("--words", 200)
+    parser.add_count("--workers", 3)
+    parser.add_count("--steps", 4)
+    parser.add_count("--pack", 1)
     parser.add_argument("--every", type=float, default=8.0, help="seconds between kills")
-    parser.add_argument("--in", dest="where", nargs="+", default=["folder", "bucket"])
+    parser.add_argument("--in", dest="where", nargs="+", choices=QUEUES, default=QUEUES)
     parser.add_argument("--out", type=Path, default=Path("fleet-benchmark"))
     given = parser.parse_args()
+    with shared.kept(given.out, "fleet", words=given.words, steps=given.steps):
+        learn_and_kill(given)
+
+
+def learn_and_kill(given: argparse.Namespace) -> None:
+    """Let the words of each queue be learned, compare them, and write what came out."""
     words = _pictures(given.out / "words", given.words)
     found = []
     for where in given.where:
@@ -95,9 +104,11 @@ def main() -> None:
             print(f"{where}: {found[-1].seconds} s; learning each word alone", flush=True)
             _check(found[-1], open_queue(address), words, given)
         print(json.dumps({k: v for k, v in asdict(found[-1]).items() if k != "curve"}), flush=True)
-    whole = {"machine": _machine(), "words": given.words, "workers": given.workers}
-    whole |= {"steps": given.steps, "pack": given.pack, "every_seconds": given.every}
-    whole["found"] = [asdict(one) for one in found]
+    whole = {
+        **{"machine": f"{os.cpu_count()} × {shared.processor()}", "words": given.words},
+        **{"workers": given.workers, "steps": given.steps, "pack": given.pack},
+        **{"every_seconds": given.every, "found": [asdict(one) for one in found]},
+    }
     write_whole(given.out / "fleet.json", json.dumps(whole, indent=1).encode())
     write_whole(given.out / "fleet.png", _chart(found))
     print(_table(found))
@@ -144,7 +155,8 @@ def _run(where: str, address: str, words: Path, given: argparse.Namespace) -> Fo
         *("--lease", str(LEASE_SECONDS), "--tries", "1000"),
     ]
     begin = time.monotonic()
-    with (given.out / f"{where}.log").open("ab") as log:
+    with ExitStack() as at_the_end, (given.out / f"{where}.log").open("ab") as log:
+        at_the_end.callback(_end_all, environment[MARK])  # also where this one is interrupted
         driver = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         killed_at = time.monotonic()
         while True:
@@ -165,10 +177,11 @@ def _run(where: str, address: str, words: Path, given: argparse.Namespace) -> Fo
                 os.kill(source.choice(pids), signal.SIGKILL)
                 found.workers_killed, killed_at = found.workers_killed + 1, now
                 found.kills.append(round(now - begin, 1))
-    _end_all(environment[MARK])
     found.seconds = round(time.monotonic() - begin, 1)
     if driver.returncode:
         print((given.out / f"{where}.log").read_text()[-2000:])
+        if not done:
+            sys.exit("no word was learned")
     return found
 
 
@@ -188,10 +201,11 @@ def _is_ours(pid: int, mark: str) -> bool:
 
 
 def _end_all(mark: str) -> None:
-    """End what is left of a driver that was killed: Ray's own processes."""
+    """End a driver, or what is left of one that was killed: Ray's own processes."""
     for path in Path("/proc").iterdir():
-        if path.name.isdigit() and int(path.name) != os.getpid() and _is_ours(int(path.name), mark):
-            os.kill(int(path.name), signal.SIGKILL)
+        if path.name.isdigit() and _is_ours(int(path.name), mark):
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(int(path.name), signal.SIGKILL)
 
 
 def _check(found: Found, queue: Queue, words: Path, given: argparse.Namespace) -> None:
@@ -216,22 +230,16 @@ def _check(found: Found, queue: Queue, words: Path, given: argparse.Namespace) -
         found.differ += queue.store.read(name or "nothing") != expected
 
 
-def _machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(models)} × {models[0] if models else platform.machine()}"
-
-
 def _table(found: list[Found]) -> str:
-    heads = (
-        "| queue | words done | twice | other bytes | workers killed | drivers killed | seconds |"
-    )
-    lines = [heads, "| --- | --- | --- | --- | --- | --- | --- |"]
-    for one in found:
-        cells = (one.where, one.done, one.twice, one.differ, one.workers_killed)
-        cells_more = (one.drivers_killed, one.seconds)
-        lines.append(f"| {' | '.join(map(str, (*cells, *cells_more)))} |")
-    return "\n".join(lines)
+    heads = "queue,words done,twice,other bytes,workers killed,drivers killed,seconds".split(",")
+    rows = [
+        [
+            *(one.where, one.done, one.twice, one.differ),
+            *(one.workers_killed, one.drivers_killed, one.seconds),
+        ]
+        for one in found
+    ]
+    return markdown_table([heads, *rows])
 
 
 def _chart(found: list[Found]) -> bytes:

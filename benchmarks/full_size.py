@@ -10,7 +10,6 @@ too little memory does not end the others. Results are kept as they come: the sa
 where it ended, and tries again what failed. Give each card an --out of its own.
 """
 
-import argparse
 import json
 import os
 import re
@@ -26,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from benchmarks import memory
+from benchmarks import memory, shared
+from pseudoword.benchmark.results import markdown_table
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, PlanConfig
 from pseudoword.files import write_whole
@@ -187,11 +187,11 @@ def table(results: Iterable[Result]) -> str:
     """The results as Markdown: GiB as planned and as measured."""
     heads = ["model", "way", "px", "card", "s/step", "s/picture"]
     heads += [f"{title}, planned and measured GiB" for title in PHASES.values()]
-    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    rows = [heads]
     for one in results:
         model, sampler_steps = one["case"]["model"], one["case"]["sampler_steps"]
         if "error" in one:
-            lines.append(f"| {model} | {one['error']} |" + " |" * (len(heads) - 2))
+            rows.append([model, one["error"], *[""] * (len(heads) - 2)])
             continue
         seconds = one["seconds"]
         cells = [model, one["way"], str(one["px"]), one["card"]]
@@ -200,8 +200,8 @@ def table(results: Iterable[Result]) -> str:
             f"{seconds['draw']:.1f} ({sampler_steps} steps)",
             *(beside(one["planned"][name], one["peak"][name]) for name in PHASES),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown_table(rows)
 
 
 def beside(planned: float, measured: float) -> str:
@@ -211,9 +211,7 @@ def beside(planned: float, measured: float) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure each model in a process of its own, and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = shared.Parser(__doc__)
     known = ", ".join(plan_table.MODELS)
     parser.add_argument("model", nargs="*", help=f"of {known}; or all. By default the first five")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
@@ -221,8 +219,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--way", choices=plan_table.WAYS, help="by default the mildest that fits")
     parser.add_argument("--px", type=int, help="by default 1024, or what a tiny member draws")
     parser.add_argument("--dtype", default="bfloat16")
-    parser.add_argument("--sampler-steps", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=3, help="of training; the fastest one counts")
+    parser.add_count("--sampler-steps", 8)
+    parser.add_count("--steps", 3, "of training; the fastest one counts")
     parser.add_argument("--out", type=Path, default=Path("bench-full-size"))
     parser.add_argument("--case", help="one case as JSON; prints what was measured")
     given = parser.parse_args(arguments)
@@ -234,19 +232,19 @@ def main(arguments: list[str] | None = None) -> None:
         if model not in plan_table.MODELS:
             parser.error(f"no model {model!r}; there are {known}")
     px = given.px or (1024 if given.scale == "full" else None)
-    given.out.mkdir(parents=True, exist_ok=True)
     results = []
-    for model in models:
-        case = Case(
-            *(model, given.way, given.scale, given.device, given.dtype, px),
-            *(given.sampler_steps, given.steps),
-        )
-        result = finished(given.out, case)
-        if result is None:
-            result = in_own_process(case)
-            write_whole(given.out / case.file, json.dumps(result, indent=1).encode())
-        results.append(result)
-        write_whole(given.out / "table.md", f"{table(results)}\n".encode())
+    with shared.kept(given.out, "full_size"):
+        for model in models:
+            case = Case(
+                *(model, given.way, given.scale, given.device, given.dtype, px),
+                *(given.sampler_steps, given.steps),
+            )
+            result = finished(given.out, case)
+            if result is None:
+                result = in_own_process(case)
+                write_whole(given.out / case.file, json.dumps(result, indent=1).encode())
+            results.append(result)
+            write_whole(given.out / "table.md", f"{table(results)}\n".encode())
     print(table(results))
     failed = [one["case"]["model"] for one in results if "error" in one]
     if failed:

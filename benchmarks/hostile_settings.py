@@ -7,7 +7,6 @@ succeed, or end with a sentence and exit code 2, and no file of the user may cha
 is printed at once. The last line sums up.
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -15,7 +14,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for quiet in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
     os.environ.setdefault(quiet, "error")
@@ -25,14 +25,16 @@ import hypothesis  # noqa: E402
 import tiny  # noqa: E402
 from hostile import Sandbox, Try, tries  # noqa: E402
 
+from benchmarks import shared  # noqa: E402
+
 MOST_MEMORY = 12 << 30
 """In bytes. A command that needs more ends with an error, which is reported."""
 
 
 def main() -> None:
     """Try the command lines, and print what went wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tries", type=int, default=2000)
+    parser = shared.Parser(__doc__)
+    parser.add_count("--tries", 2000)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     _bound_memory()

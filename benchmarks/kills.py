@@ -12,7 +12,6 @@ moment, is given again, and so on. The exit code is 1 if a word differs from the
 with --compare pack, from that of the command that nobody killed.
 """
 
-import argparse
 import contextlib
 import random
 import shutil
@@ -34,7 +33,7 @@ import tiny
 from forked import Process
 
 import pseudoword
-from benchmarks import memory
+from benchmarks import memory, shared
 from pseudoword.config import BaseChoice
 from pseudoword.models import base_model
 from pseudoword.runs import checkpoint
@@ -110,10 +109,10 @@ def moments(kills: int, words: int, source: random.Random) -> Iterator[tuple[int
 
     A fifth of the kills come while the command starts.
     """
-    lines_each = words * (STEPS + 1) / kills
+    lines_each = max(1, words * (STEPS + 1) // kills)
     for _ in range(kills):
         early = source.random() < 0.2
-        lines = 0 if early else source.randint(1, int(lines_each))
+        lines = 0 if early else source.randint(1, lines_each)
         yield lines, source.random() * (2.0 if early else 0.05)
 
 
@@ -189,12 +188,10 @@ def learn_and_kill(
 
 def main() -> None:
     """Learn, kill, and compare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = shared.Parser(__doc__)
     parser.add_argument("--model", choices=[*AT_SIZE], default="tiny")
-    parser.add_argument("--words", type=int, default=40)
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_count("--words", 40)
+    parser.add_count("--kills", 20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("bench-kills"))
     parser.add_argument("--device", default="cpu")

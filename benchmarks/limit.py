@@ -5,10 +5,8 @@ What other programs do beside it slows both down, so they are measured in turns.
 """
 
 import math
-import platform
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -16,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils import flop_counter
 from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.shared import processor
 
 SIDE = 1024
 """Rows and columns of the matrices that the rate is measured with."""
@@ -110,13 +110,4 @@ def machine(device: torch.device) -> str:
     """The name of the machine that figures belong to, with the version of torch."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
-    return f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def _processor() -> str:
-    known = Path("/proc/cpuinfo")
-    if known.exists():
-        for line in known.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"

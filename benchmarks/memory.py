@@ -7,7 +7,6 @@ Models have random weights, which need as much memory as real ones. Each case ru
 process. The table is printed, and written to benchmarks/memory-DEVICE.md.
 """
 
-import argparse
 import copy
 import ctypes
 import gc
@@ -26,6 +25,9 @@ import torch
 from accelerate import init_empty_weights
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import shared
 from pseudoword.config import BaseChoice, PlanConfig, Quantize
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
@@ -243,7 +245,7 @@ def predict(device: str, case: dict[str, Any]) -> int:
 
 def main() -> None:
     """Measure all cases; or only one, with --case."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = shared.Parser(__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--case", help="one case as JSON; prints what was measured")
     told = parser.parse_args()

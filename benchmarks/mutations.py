@@ -7,7 +7,6 @@ Each kind is read in its own process, which may crash. Files that did harm are k
 `--keep`. The same count and seed make the same files. The exit code is 1 if any file did harm.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -15,10 +14,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import mutations
 from mutation_readers import SHARES
+
+from benchmarks import shared
+from pseudoword.benchmark.results import markdown_table
 
 HEADS = {
     "reader": "reader",
@@ -41,23 +44,22 @@ def table(all_came: Sequence[mutations.Came]) -> str:
     total = {name: sum(row[name] for row in rows) for name in rows[0] if name != "reader"}
     for name in ("slowest_seconds", "most_mb"):
         total[name] = max(row[name] for row in rows)
-    lines = ["| " + " | ".join(HEADS.values()) + " |", "|" + "---|" * len(HEADS)]
-    for row in (*rows, {"reader": "**all**", **total}):
-        lines.append("| " + " | ".join(str(row[name]) for name in HEADS) + " |")
-    return "\n".join(lines)
+    shown = (HEADS, *rows, {"reader": "**all**", **total})
+    return markdown_table([[row[name] for name in HEADS] for row in shown], "---")
 
 
 def main() -> int:
     """Read the files, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    by_name = {one.__name__: one for one in SHARES}
+    parser = shared.Parser(__doc__)
     parser.add_argument("count", nargs="?", type=int, default=5000, help="files in all")
     parser.add_argument("--seed", type=int, default=0, help="which files")
-    parser.add_argument("--only", action="append", help="only this reader; may be repeated")
-    parser.add_argument("--jobs", type=int, default=1, help="readers at a time")
+    only = "only this reader; may be repeated"
+    parser.add_argument("--only", action="append", choices=by_name, metavar="NAME", help=only)
+    parser.add_count("--jobs", 1, "readers at a time")
     parser.add_argument("--keep", type=Path, help="folder for files that did harm")
     given = parser.parse_args()
-    readers = {one: share for one, share in SHARES.items() if one.__name__ in (given.only or [])}
-    readers = readers or dict(SHARES)
+    readers = {by_name[name]: SHARES[by_name[name]] for name in given.only or by_name}
     whole = sum(readers.values())
     counts = {one: max(1, round(given.count * share / whole)) for one, share in readers.items()}
     began = time.monotonic()

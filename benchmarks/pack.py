@@ -16,9 +16,7 @@ Words that are finished are kept, with their seconds: run it again to go on. `tr
 measured again from its beginning.
 """
 
-import argparse
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -34,17 +32,18 @@ import tomli_w
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import shared
 from benchmarks.limit import MatrixRate, counted_flops, machine, synchronize
 from pseudoword import formats
 from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.image_similarity import SimilarityModel
-from pseudoword.benchmark.tasks import Task, thing_task, write_training_pictures
+from pseudoword.benchmark.runner import lesson
+from pseudoword.benchmark.tasks import Task, thing_task
 from pseudoword.cli.console import Console
 from pseudoword.config import TrainConfig
 from pseudoword.files import file_stem, write_whole
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.models.generation import generate
 from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.planned import plan_run
@@ -53,12 +52,10 @@ from pseudoword.runs.setup import set_up
 from pseudoword.training.loop import train
 from pseudoword.training.state import TrainState
 
-DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
-STARTING = "starting"
 SIZES = (1, 2, 4, 8, 16)
 ROUNDS, STEPS = 4, 3
 """Each size takes so many steps in each round."""
-SEEDS = (0, 1)
+SEEDS = range(2)
 """Of the pictures whose similarity is measured."""
 
 
@@ -108,14 +105,8 @@ class PackBenchmark:
 
     def settings(self, task: Task) -> dict[str, str]:
         """The settings that differ between the words; the pictures are written."""
-        pictures = self.out / "pictures" / file_stem(task.name)
-        write_training_pictures(task, pictures)
-        return {
-            "pictures": str(pictures),
-            "token": f"<{file_stem(task.name)}>",
-            "init": task.init_word,
-            "template": "captioned",
-        }
+        settings = lesson(task, self.out / "pictures" / file_stem(task.name))
+        return {**settings, "pictures": str(*settings["pictures"])}
 
     def by_the_clock(self, size: Sequence[str]) -> tuple[list[Timed], Timed]:
         """Learn all words in both ways: how long each took alone, and `train-many` for all."""
@@ -159,10 +150,7 @@ class PackBenchmark:
         """Mean cosine of pictures drawn with the word in a file to the right ones."""
         word = formats.read(path)
         prompts = [prompt for prompt in task.prompts if prompt.single]
-        texts = [p.text.replace("[name]", word.token) for p in prompts for _ in SEEDS]
-        drawn = generate(self.family, texts, [word], seeds=[*SEEDS] * len(prompts))
-        references = model.features([prompt.reference for prompt in prompts for _ in SEEDS])
-        return float((model.features(drawn) * references).sum(1).mean())
+        return shared.similarity(self.family, model, prompts, word.token, [word], SEEDS)
 
     def steps(self) -> tuple[list[StepTime], MatrixRate]:
         """Measure the steps of packs of several sizes, in turns with matrix products."""
@@ -210,11 +198,7 @@ def _timed(*arguments: object) -> Timed:
     command = [sys.executable, "-m", "pseudoword", *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds = time.perf_counter() - began
-    said = done.stdout + done.stderr
-    told = said[said.rindex("took ") :].splitlines()[0]
-    parts = {part: float(spent) for part, spent in re.findall(r"(\w+) ([\d.]+) s(?:,|$)", told)}
-    parts.pop("took", None)
-    return Timed(seconds, {STARTING: seconds - sum(parts.values()), **parts})
+    return Timed(seconds, shared.parts(done.stdout + done.stderr, seconds))
 
 
 def table(
@@ -295,16 +279,14 @@ def chart(
 
 def main() -> None:
     """Learn, measure, and write the table and the picture."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--words", type=int, default=16)
+    parser = shared.Parser(__doc__)
+    parser.add_things("--words", 16)
     parser.add_argument("--size", type=int, help="words of a pack; train-many's --pack")
     parser.add_argument("--out", type=Path, default=Path("bench-pack"))
-    written = "write the figures into docs/benchmark, as NAME.md and NAME.png; by default pack"
+    written = f"{shared.FOR_DOCS}, as NAME.md and NAME.png; by default pack"
     parser.add_argument("--docs", metavar="NAME", nargs="?", const="pack", help=written)
     arguments = parser.parse_args()
-    with Console() as console:
+    with shared.kept(arguments.out, "pack"), Console() as console:
         benchmark = PackBenchmark(arguments.words, arguments.out, console)
         times, rate = benchmark.steps()
         size = ["--pack", str(arguments.size)] if arguments.size else []
@@ -313,12 +295,11 @@ def main() -> None:
         rows = [
             benchmark.row(task, its, model) for task, its in zip(benchmark.tasks, each, strict=True)
         ]
-        where = machine(benchmark.family.device)
-    found = (rows, together, times, rate.flops, where)
-    print(table(*found))
-    place = DOCS / arguments.docs if arguments.docs else arguments.out / "pack"
-    write_whole(place.with_suffix(".md"), table(*found).encode())
-    write_whole(place.with_suffix(".png"), chart(*found))
+        found = (rows, together, times, rate.flops, machine(benchmark.family.device))
+        print(table(*found))
+        place = shared.DOCS / arguments.docs if arguments.docs else arguments.out / "pack"
+        write_whole(place.with_suffix(".md"), table(*found).encode())
+        write_whole(place.with_suffix(".png"), chart(*found))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ changes it; give one thread (OMP_NUM_THREADS=1). What is finished is kept in the
 again to go on. `--only` compares some of the settings.
 """
 
-import argparse
 import json
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,9 +21,13 @@ from statistics import mean as mean_of
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import shared
+from benchmarks.shared import DOCS
 from pseudoword.benchmark import artwork
 from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
-from pseudoword.benchmark.results import Interval, ResultTable, difference, mean
+from pseudoword.benchmark.results import Interval, ResultTable, difference, markdown_table, mean
 from pseudoword.benchmark.runner import BenchmarkRun
 from pseudoword.benchmark.scoring import Scorer, Scores
 from pseudoword.benchmark.tasks import Task, TaskPrompt, TaskSet
@@ -34,7 +38,6 @@ from pseudoword.files import file_stem, write_whole
 from pseudoword.models import base_model
 from pseudoword.report.charts import empty_figure, png_of
 
-DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
 SAMPLER_STEPS = 10
 PACK = 10
 RESAMPLES = 2000
@@ -171,7 +174,7 @@ def table(points: Sequence[Point], results: ResultTable) -> str:
     first = points[0]
     heads = ["", "settings", "way to known words", "recognised", "following", *KINDS]
     heads += ["CPU s a word", "on the front"]
-    lines = [heads, ["---"] * len(heads)]
+    lines = [heads]
     for name, scores in (("starting words", results.start), ("known words", results.known)):
         lines.append(["", f"*{name}*", "", *_percents(scores), "", ""])
     for number, (point, share) in enumerate(zip(points, on_front(points), strict=True), 1):
@@ -180,13 +183,11 @@ def table(points: Sequence[Point], results: ResultTable) -> str:
         cells = [_named(point), way, *_percents(point.scores), cost, f"{share:.0%}"]
         lines.append([str(number), *cells])
     apart_heads = [f"beside {first.name}", "identity", "recognised", "following", *KINDS]
-    apart = [apart_heads, ["---"] * len(apart_heads)]
+    apart = [apart_heads]
     for point in points[1:]:
         found = [difference(point.scores, first.scores, name) for name in apart_heads[1:]]
         apart.append([point.name, *(one.points for one in found)])
-    return "\n\n".join(
-        "\n".join(f"| {' | '.join(cells)} |" for cells in each) for each in (lines, apart)
-    )
+    return f"{markdown_table(lines)}\n\n{markdown_table(apart)}"
 
 
 def _named(point: Point) -> str:
@@ -261,19 +262,15 @@ def _front(xs: Sequence[Interval], ys: Sequence[Interval]) -> list[tuple[float, 
 
 def main() -> None:
     """Measure, and write the table and the picture of the documentation."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--things", type=int, default=20)
+    parser = shared.Parser(__doc__)
+    parser.add_things("--things", 20, least=2)
     parser.add_argument("--few", action="store_true", help="eight prompts a thing")
     parser.add_argument("--shared", default="", help="settings that all have")
     parser.add_argument("--only", nargs="+", choices=COMPARED, metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("pareto"))
-    parser.add_argument("--docs", action="store_true", help="write the figures into docs/benchmark")
+    parser.add_argument("--docs", action="store_true", help=shared.FOR_DOCS)
     asked = parser.parse_args()
-    if not 2 <= asked.things <= len(artwork.load().held_out):
-        parser.error("--things: from 2, for a mean and its error, to all that are held out")
-    with Console() as console:
+    with shared.kept(asked.out, "pareto", few=asked.few), Console() as console:
         config = BenchConfig.check(out=asked.out, sampler_steps=SAMPLER_STEPS, pack=PACK)
         art, family = artwork.load(), base_model.load(config)
         tasks = TaskSet.build(art, family.resolution)
@@ -288,11 +285,11 @@ def main() -> None:
             measure(run, asked.out, name, together(asked.shared, COMPARED[name]), things)
             for name in asked.only or COMPARED
         ]
-    results = ResultTable("things", start, known, [])
-    print(table(points, results))
-    folder = DOCS if asked.docs else asked.out
-    write_whole(folder / "methods.md", (table(points, results) + "\n").encode())
-    write_whole(folder / "methods.png", picture(points, results))
+        results = ResultTable("things", start, known, [])
+        print(table(points, results))
+        folder = DOCS if asked.docs else asked.out
+        write_whole(folder / "methods.md", (table(points, results) + "\n").encode())
+        write_whole(folder / "methods.png", picture(points, results))
 
 
 if __name__ == "__main__":

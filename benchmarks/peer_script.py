@@ -5,7 +5,6 @@ github.com/huggingface/diffusers.
 """
 
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.shared import processor
 from pseudoword.benchmark.tasks import Task
 from pseudoword.config.base_choice import BUNDLED
 
@@ -113,14 +113,8 @@ def write_pictures(task: Task, folder: Path) -> Path:
 
 def machine() -> str:
     """What the figures were measured on."""
-    processor = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        models = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-        processor = (models or [processor])[0].strip()
     threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
-    return f"{processor}, {threads}, torch {torch.__version__.partition('+')[0]}."
+    return f"{processor()}, {threads}, torch {torch.__version__.partition('+')[0]}."
 
 
 @dataclass

@@ -8,13 +8,17 @@ thing, are for choosing a ridge and the backgrounds to fit on; the last two, of 
 are for the report. It takes half a minute of one core.
 """
 
-import argparse
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean
 
 import torch
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import shared
 from pseudoword.benchmark import artwork
 from pseudoword.benchmark.compose import COLOURS, SINGLE_BOX, Placed, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
@@ -89,9 +93,7 @@ class Trial:
 
 def main() -> None:
     """Print the table of the documentation."""
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    ).parse_args()
+    shared.Parser(__doc__).parse_args()
     torch.set_num_threads(1)
     trial = Trial()
     print("| fitted on backgrounds | ridge | style, to choose | name, to choose | style | name |")

@@ -19,7 +19,6 @@ The script counts with the rate that gives the highest mean identity at its best
 finished is kept in the folder: run it again to go on.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -30,18 +29,20 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import peer_script
 import tomli_w
-from peer_script import Word
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import peer_script, shared
+from benchmarks.peer_script import Word
 from pseudoword import formats
 from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.image_similarity import SimilarityModel
+from pseudoword.benchmark.runner import draw, lesson
 from pseudoword.benchmark.scoring import Scorer
-from pseudoword.benchmark.tasks import Task, thing_task, write_training_pictures
+from pseudoword.benchmark.tasks import Task, thing_task
 from pseudoword.files import file_stem, write_whole
 from pseudoword.models import base_model
-from pseudoword.models.generation import generate
 from pseudoword.report.charts import empty_figure, png_of
 
 OURS, PACK = "pseudoword", "pseudoword, in a pack"
@@ -165,8 +166,7 @@ class Bench:
         if not self._captions:
             peer_script.write_pictures(task, folder)
             return folder
-        folder.mkdir(parents=True, exist_ok=True)
-        write_training_pictures(task, folder)
+        lesson(task, folder)
         return folder
 
     def _watched(self, command: Sequence[str], out: Path) -> peer_script.Process:
@@ -188,17 +188,10 @@ class Bench:
             self._scorer = Scorer(SimilarityModel(), self._art, SIDE_PX)
             self._family = base_model.load_named("emoji")
         concept = formats.read(Path(word.file))
-        pictures = generate(
-            self._family,
-            [p.text.replace("[name]", concept.token) for p in task.prompts for _ in self._seeds],
-            [concept],
-            seeds=[*self._seeds] * len(task.prompts),
-            sampler_steps=self._drawing,
+        pictures = draw(
+            self._family, task.prompts, concept.token, [concept], self._seeds, self._drawing
         )
-        count = len(self._seeds)
-        score = self._scorer.score(
-            task, [pictures[i : i + count] for i in range(0, len(pictures), count)]
-        )
+        score = self._scorer.score(task, pictures)
         scored = Scored(
             who, task.name, word.step, identity=score.identity, following=score.following,
             recognised=score.recognised, final=final, **times,
@@ -342,26 +335,27 @@ def _short(one: Scored) -> str:
 
 def main() -> None:
     """Learn, score, and write the table and the picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer-script", type=Path, help="diffusers' textual_inversion.py")
-    parser.add_argument("--peer-steps", type=int, default=300)
-    parser.add_argument("--things", type=int, default=10)
+    parser = shared.Parser(__doc__)
+    parser.add_peer_script()
+    parser.add_count("--peer-steps", 300, least=PEER_EVERY)
+    parser.add_things("--things", 10)
     parser.add_argument("--captions", action="store_true", help="give pseudoword captions, too")
     parser.add_argument("--pack", action="store_true", help="learn all words together, too")
-    parser.add_argument("--pictures-each", type=int, default=2)
-    parser.add_argument("--sampler-steps", type=int, default=20)
+    parser.add_count("--pictures-each", 2)
+    parser.add_count("--sampler-steps", 20)
     parser.add_argument("--out", type=Path, default=Path("quality"))
-    parser.add_argument("--threads", type=int, default=1, help="of each process that learns")
+    parser.add_count("--threads", 1, "of each process that learns")
     asked = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(asked.threads)
-    seeds = range(asked.pictures_each)
-    bench = Bench(
-        asked.out, asked.peer_script, seeds, asked.peer_steps, asked.captions,
-        asked.sampler_steps, asked.pack,
-    )  # fmt: skip
-    found = means(bench.run(bench.tasks(asked.things)))
-    write_whole(asked.out / "quality.md", report(found).encode())
-    write_whole(asked.out / "quality.png", picture(found))
+    names = ("peer_steps", "pictures_each", "sampler_steps", "threads")
+    with shared.kept(asked.out, "quality", **{name: getattr(asked, name) for name in names}):
+        bench = Bench(
+            asked.out, asked.peer_script, range(asked.pictures_each), asked.peer_steps,
+            asked.captions, asked.sampler_steps, asked.pack,
+        )  # fmt: skip
+        found = means(bench.run(bench.tasks(asked.things)))
+        write_whole(asked.out / "quality.md", report(found).encode())
+        write_whole(asked.out / "quality.png", picture(found))
     print(report(found))
 
 

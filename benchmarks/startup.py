@@ -9,7 +9,6 @@ many steps as the command did. Seconds are by the clock, so nothing else should 
 the processor's seconds show if something did.
 """
 
-import argparse
 import re
 import resource
 import shutil
@@ -20,14 +19,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import peer_script
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import peer_script, shared
 from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.tasks import Task, thing_task
 from pseudoword.files import write_whole
 from pseudoword.report.charts import empty_figure, png_of
 
-STARTING, REST = "starting", "the rest"
+REST = "the rest"
 COLOURS = ("#9a9a9a", "#5b7fb5", "#8fb3d9", "#e09020", "#c03030", "#6a9a4a", "#dddddd")
 SIDE_PX = 64
 
@@ -55,7 +55,7 @@ def time_command(command: Sequence[str], out: Path) -> tuple[float, float, str]:
 def time_help(out: Path) -> Timed:
     """`pseudoword --help`."""
     seconds, cpu, _ = time_command([sys.executable, "-m", "pseudoword", "--help"], out)
-    return Timed(seconds, cpu, {STARTING: seconds})
+    return Timed(seconds, cpu, {shared.STARTING: seconds})
 
 
 def time_train(task: Task, pictures: Path, out: Path) -> Timed:
@@ -63,11 +63,8 @@ def time_train(task: Task, pictures: Path, out: Path) -> Timed:
     command = [sys.executable, "-m", "pseudoword", "train", str(pictures), "--token", "<thing>"]
     command += ["--init", task.init_word, "--out", str(out / "word")]
     seconds, cpu, said = time_command(command, out)
-    told = said[said.rindex("took ") :].splitlines()[0]
-    parts = {part: float(spent) for part, spent in re.findall(r"(\w+) ([\d.]+) s(?:,|$)", told)}
-    parts.pop("took", None)
     steps = len((out / "word" / "log.jsonl").read_text().splitlines()) - 1
-    return Timed(seconds, cpu, {STARTING: seconds - sum(parts.values()), **parts}, steps)
+    return Timed(seconds, cpu, shared.parts(said, seconds), steps)
 
 
 def time_script(script: Path, task: Task, pictures: Path, out: Path, steps: int) -> Timed:
@@ -126,27 +123,33 @@ def picture(found: Mapping[str, Timed]) -> bytes:
 
 def main() -> None:
     """Measure, and write the table and the picture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer-script", type=Path, help="diffusers' textual_inversion.py")
-    parser.add_argument("--times", type=int, default=5)
+    parser = shared.Parser(__doc__)
+    parser.add_peer_script()
+    parser.add_count("--times", 5)
     parser.add_argument("--out", type=Path, default=Path("startup"))
     asked = parser.parse_args()
+    with shared.kept(asked.out, "startup"):
+        measure(asked.peer_script, asked.times, asked.out)
+
+
+def measure(peer: Path | None, times: int, out: Path) -> None:
+    """Measure each command so many times."""
     art = load()
     task = thing_task(art, art.held_out[0], SIDE_PX)
-    pictures = peer_script.write_pictures(task, asked.out / "pictures")
+    pictures = peer_script.write_pictures(task, out / "pictures")
     runs: dict[str, list[Timed]] = {}
-    for _ in range(asked.times):  # in turn, so that all share the speed of the machine
-        work = asked.out / "work"
+    for _ in range(times):  # in turn, so that all share the speed of the machine
+        work = out / "work"
         shutil.rmtree(work, ignore_errors=True)
         runs.setdefault("pseudoword --help", []).append(time_help(work / "help"))
         trained = time_train(task, pictures, work / "train")
         runs.setdefault("pseudoword train", []).append(trained)
-        if asked.peer_script is not None:
-            script = time_script(asked.peer_script, task, pictures, work / "script", trained.steps)
+        if peer is not None:
+            script = time_script(peer, task, pictures, work / "script", trained.steps)
             runs.setdefault("the script", []).append(script)
     found = {name: medians(some) for name, some in runs.items()}
-    write_whole(asked.out / "startup.md", table(found).encode())
-    write_whole(asked.out / "startup.png", picture(found))
+    write_whole(out / "startup.md", table(found).encode())
+    write_whole(out / "startup.png", picture(found))
     print(table(found))
 
 

@@ -16,7 +16,6 @@ Published models have random weights here, which take as long as real ones. The 
 and written with a picture to benchmarks/step-DEVICE-DTYPE.md and .png.
 """
 
-import argparse
 import copy
 import functools
 import runpy
@@ -43,7 +42,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import memory
+from benchmarks import memory, shared
 from benchmarks.limit import MatrixRate, counted_flops, machine, synchronize
 from pseudoword.config import BaseChoice, DType, TrainConfig
 from pseudoword.config.base_choice import BUNDLED
@@ -390,17 +389,17 @@ def picture(found: Sequence[Measured], title: str) -> bytes:
 
 def main() -> None:
     """Measure all cases of a device, or the named ones."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = shared.Parser(__doc__)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--peer-script", type=Path, help="diffusers' textual_inversion.py")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_peer_script()
+    parser.add_count("--rounds", 20)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--only", help="cases whose name contains this")
     told = parser.parse_args()
     chosen = [case for case in cases(told.device) if case.dtype == told.dtype]
     chosen = [case for case in chosen if (told.only or "") in case.name]
+    if not chosen:
+        parser.error(f"--only: no case in {told.dtype} is called {told.only}")
     found = []
     for case in chosen:
         with TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ timesteps. If the share is one half, uniform timesteps need twice as many sample
 variance.
 """
 
-import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +17,13 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import shared
 from pseudoword.benchmark.artwork import load
-from pseudoword.benchmark.tasks import Task, thing_task, write_training_pictures
+from pseudoword.benchmark.results import markdown_table
+from pseudoword.benchmark.runner import lesson
+from pseudoword.benchmark.tasks import Task, thing_task
 from pseudoword.cli.console import Console
 from pseudoword.config import TrainConfig
 from pseudoword.files import file_stem
@@ -40,13 +45,11 @@ LEARNED = 100
 
 def at_start(family: Family, task: Task, out: Path, progress: Progress) -> TrainState:
     """The thing of a task, with the rows of its starting word."""
-    pictures = out / file_stem(task.name)
-    write_training_pictures(task, pictures)
+    stem = file_stem(task.name)
     config = TrainConfig.check(
-        pictures=[pictures], token=f"<{file_stem(task.name)}>", init=task.init_word,
-        template="captioned", vectors=1, steps=LEARNED, lr="0.006",
+        **lesson(task, out / stem), vectors=1, steps=LEARNED, lr="0.006",
         timestep_sampling="uniform", clip_norm=0, evaluate_every=0, preview=(),
-        out=out / "run" / pictures.name,
+        out=out / "run" / stem,
     )  # fmt: skip
     setup = set_up(family, plan_run(config, progress))
     return begin(family, setup).state
@@ -87,11 +90,9 @@ def with_sampling(
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--things", type=int, default=8)
-    parser.add_argument("--draws", type=int, default=100)
+    parser = shared.Parser(__doc__)
+    parser.add_things("--things", 8)
+    parser.add_count("--draws", 100, least=2)
     arguments = parser.parse_args()
     with Console() as console, TemporaryDirectory() as out:
         family: Family = base_model.load_named("emoji")
@@ -128,11 +129,11 @@ def table(names: Sequence[str], found: Mapping[str, Mapping[str, Sequence[float]
         for when, by_sampling in found.items()
         for sampling in SAMPLINGS[1:]
     }
-    rows = [["thing", *columns], ["---"] * (1 + len(columns))]
+    rows = [["thing", *columns]]
     for i, name in enumerate(names):
         rows.append([name, *(f"{column[i]:.2f}" for column in columns.values())])
     rows.append(["mean", *(f"{mean(column):.2f}" for column in columns.values())])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(rows)
 
 
 if __name__ == "__main__":

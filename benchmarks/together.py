@@ -12,22 +12,22 @@ Runs that are finished are kept: run it again to go on. `--docs` writes the tabl
 of docs/benchmark.
 """
 
-import argparse
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import shared
 from pseudoword import api
 from pseudoword.benchmark.artwork import Artwork, Thing, load
 from pseudoword.benchmark.compose import BOXES_BY_COUNT, SINGLE_BOX, Placed, article, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
+from pseudoword.benchmark.results import markdown_table
 from pseudoword.benchmark.tasks import Task, TaskPrompt, TrainingPicture, thing_task
 from pseudoword.benchmark.tasks import write_training_pictures as write_pictures
 from pseudoword.cli.console import Console
@@ -40,7 +40,6 @@ from pseudoword.models.generation import generate
 from pseudoword.report.grids import grid
 from pseudoword.report.picture_output import encode_picture
 
-DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
 TOGETHER, ONE_BY_ONE, OWN = (
     "together",
     "one by one, from the same pictures",
@@ -91,7 +90,6 @@ def runs(pair: Pair, out: Path) -> dict[str, list[TrainConfig]]:
     ) -> TrainConfig:
         name = f"{file_stem(first.name)}-{file_stem(second.name)}-{kind}-{file_stem(thing.name)}"
         folder = out / "pictures" / name
-        folder.mkdir(parents=True, exist_ok=True)
         write_pictures(Task(thing.name, "", pictures, ()), folder)
         return TrainConfig.check(
             pictures=[folder], token=pair.token(thing), init=tasks[thing].init_word,
@@ -135,29 +133,33 @@ class Drawings:
 
 def table(found: Mapping[str, Sequence[float]]) -> str:
     """As Markdown: the mean over words, with its standard error."""
-    lines = ["| learned | similarity to the right pictures |", "| --- | --- |"]
-    for kind, values in found.items():
-        error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        lines.append(f"| {kind} | {mean(values):.2f} ± {error:.2f} |")
-    return "\n".join([*lines, "", f"Means of {len(found[TOGETHER])} words.", ""])
+    lines = [
+        [kind, f"{mean(values):.2f} ± {shared.error(values):.2f}"] for kind, values in found.items()
+    ]
+    shown = markdown_table([["learned", "similarity to the right pictures"], *lines])
+    return f"{shown}\n\nMeans of {len(found[TOGETHER])} words.\n"
 
 
 def main() -> None:
     """Learn, draw and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=4)
+    parser = shared.Parser(__doc__)
+    parser.add_count("--pairs", 4, most=len(load().held_out) // 2)
     parser.add_argument("--out", type=Path, default=Path("bench-together"))
-    parser.add_argument("--docs", action="store_true")
+    parser.add_argument("--docs", action="store_true", help=shared.FOR_DOCS)
     given = parser.parse_args()
-    if given.pairs < 1:
-        parser.error("--pairs: at least one is needed")
+    with shared.kept(given.out, "together"):
+        compare(given.pairs, given.out, given.docs)
+
+
+def compare(count: int, out: Path, docs: bool) -> None:
+    """Learn, draw and print so many pairs."""
     art, family = load(), base_model.load_named(TrainConfig.model_fields["base"].default)
-    held_out = art.held_out[: 2 * given.pairs]
+    held_out = art.held_out[: 2 * count]
     pairs = [
         Pair(art, first, second, family.resolution)
         for first, second in zip(held_out[::2], held_out[1::2], strict=True)
     ]
-    asked = [runs(pair, given.out) for pair in pairs]
+    asked = [runs(pair, out) for pair in pairs]
     configs = [config for kinds in asked for some in kinds.values() for config in some]
     with Console() as console:
         learned = iter(api.train_pack(configs, progress=console))
@@ -175,11 +177,11 @@ def main() -> None:
                     shown.append(pictures[0])
         rows.append((f"{pair.first.name} and {pair.second.name}", shown))
     print(table(found))
-    if given.docs:
+    if docs:
         heads = ["learned from", "", *2 * ["together"], *2 * ["one by one"]]
-        write_whole(DOCS / "together.md", table(found).encode())
+        write_whole(shared.DOCS / "together.md", table(found).encode())
         sheet = grid(rows, heads=heads, cell_px=96)
-        write_whole(DOCS / "together.png", encode_picture(sheet, "PNG"))
+        write_whole(shared.DOCS / "together.png", encode_picture(sheet, "PNG"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from benchmarks import families
+from benchmarks import families, shared
 
 LITTLE = families.Effort(steps=2, batch=2, word_steps=1, random_words=2)
 
@@ -35,14 +35,14 @@ def test_a_member_is_made_once_and_its_word_is_measured(
 
 
 def test_what_is_measured_again_replaces_its_own_row_only(tmp_path: Path) -> None:
-    documented = json.loads((families.DOCS / "families.json").read_text())
+    documented = json.loads((shared.DOCS / "families.json").read_text())
     assert [one["family"] for one in documented] == list(tiny.BASES)
     (tmp_path / "families.json").write_text(json.dumps(documented))
     new = families.Result("sd3", 10, 0.1, 0.5, 0.4, 0.2, (0.3, 0.5), 1.0)
     merged = families.with_documented([new], tmp_path)
     assert [one.family for one in merged] == list(tiny.BASES)
     written = families.table(merged).splitlines()
-    kept = (families.DOCS / "families.md").read_text().splitlines()
+    kept = (shared.DOCS / "families.md").read_text().splitlines()
     assert [row for row in written if row not in kept] == [families.table([new]).splitlines()[-1]]
 
 

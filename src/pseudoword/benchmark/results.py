@@ -106,7 +106,7 @@ class ResultTable:
                 *(_following(row.scores, kind) for kind in kinds),
                 "" if row.seconds is None else f"{row.seconds:.0f}",
             ])  # fmt: skip
-        table = _markdown(heads, lines)
+        table = markdown_table([heads, *lines])
         if len(named) < 2:
             return table
         return f"{table}\n\n{self._differences(named[0], named[1:], kinds)}"
@@ -124,11 +124,13 @@ class ResultTable:
         for row in others:
             apart = [difference(row.scores, first.scores, name) for name in heads[1:]]
             lines.append([row.name, *(one.points for one in apart)])
-        return _markdown(heads, lines)
+        return markdown_table([heads, *lines])
 
 
-def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *lines])
+def markdown_table(rows: Sequence[Sequence[object]], rule: str = " --- ") -> str:
+    """A table, whose first row has the heads; `rule` stands below each."""
+    heads, *others = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join([heads, f"|{f'{rule}|' * len(rows[0])}", *others])
 
 
 def mean(scores: Scores, metric: str) -> Interval:

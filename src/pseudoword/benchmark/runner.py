@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from pseudoword.benchmark.scoring import Score, Scorer, Scores
-from pseudoword.benchmark.tasks import Task, write_training_pictures
+from pseudoword.benchmark.tasks import Task, TaskPrompt, write_training_pictures
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, BenchConfig, TrainConfig
 from pseudoword.config.variants import Variant
@@ -120,21 +121,15 @@ class BenchmarkRun:
         configs = []
         for task in tasks:
             stem = file_stem(task.name)
-            pictures = self._out / "lessons" / stem
-            write_training_pictures(task, pictures)
             defaults = {
                 **{name: getattr(self._config, name) for name in BaseChoice.model_fields},
                 "base": self._family.source.name,
-                "init": task.init_word,
-                "template": "captioned",
+                **lesson(task, self._out / "lessons" / stem),
                 "preview": (),
                 "seed": self._config.seed,
+                "out": self._out / file_stem(variant.learned_as) / stem,
             }
-            out = self._out / file_stem(variant.learned_as) / stem
-            settings = {**defaults, **variant.settings}
-            configs.append(
-                TrainConfig.check(pictures=[pictures], token=f"<{stem}>", out=out, **settings)
-            )
+            configs.append(TrainConfig.check(**{**defaults, **variant.settings}))
         return configs
 
     def _draw_and_score(
@@ -146,17 +141,12 @@ class BenchmarkRun:
             return _read_score(folder / score_file)
         files = Outputs(folder, MAKER)
         files.check([picture_file])
-        count = len(self._seeds)
-        pictures = generate(
-            self._family,
-            [p.text.replace("[name]", word) for p in task.prompts for _ in self._seeds],
-            concepts,
-            seeds=[*self._seeds] * len(task.prompts),
-            sampler_steps=self._config.sampler_steps,
+        by_prompt = draw(
+            self._family, task.prompts, word, concepts, self._seeds, self._config.sampler_steps
         )
-        by_prompt = [pictures[i : i + count] for i in range(0, len(pictures), count)]
         score = self._scorer.score(task, by_prompt)
-        files.write(picture_file, picture_output.encode_picture(side_by_side(pictures), "PNG"))
+        sheet = side_by_side([picture for pictures in by_prompt for picture in pictures])
+        files.write(picture_file, picture_output.encode_picture(sheet, "PNG"))
         files.write(score_file, json.dumps(asdict(score)).encode())
         return score
 
@@ -166,6 +156,36 @@ class BenchmarkRun:
         if not folder.is_dir():
             folder = self._out / "anchors" / name
         return list(_every(len(self._seeds), folder / _picture_file(task)))
+
+
+def lesson(task: Task, pictures: Path) -> dict[str, Any]:
+    """The settings of train for a task, whose pictures are written into the folder."""
+    write_training_pictures(task, pictures)
+    return {
+        "pictures": [pictures],
+        "token": f"<{file_stem(task.name)}>",
+        "init": task.init_word,
+        "template": "captioned",
+    }
+
+
+def draw(
+    family: Family,
+    prompts: Sequence[TaskPrompt],
+    word: str,
+    concepts: Sequence[Concept],
+    seeds: range,
+    sampler_steps: int | None = None,
+) -> list[list[Image.Image]]:
+    """For each prompt, with `word` in the place of [name], a picture of each seed."""
+    pictures = generate(
+        family,
+        [prompt.text.replace("[name]", word) for prompt in prompts for _ in seeds],
+        concepts,
+        seeds=[*seeds] * len(prompts),
+        sampler_steps=sampler_steps,
+    )
+    return [pictures[i : i + len(seeds)] for i in range(0, len(pictures), len(seeds))]
 
 
 def _picture_file(task: Task) -> str:

@@ -35,7 +35,7 @@ class BenchConfig(BaseChoice):
 
     heading: ClassVar[str] = "Benchmark"
 
-    compare: Annotated[tuple[Compared, ...], OFTEN] = (parse_variant(""),)
+    compare: Annotated[tuple[Compared, ...], Field(min_length=1), OFTEN] = (parse_variant(""),)
     """Settings of train to try, like "lr=2e-3,steps=200"; empty for the defaults. Repeatable.
     toward=0.2 or rows=1 among them draws the words as generate does with these, and layers=false
     draws layered words as tools without layers do."""
