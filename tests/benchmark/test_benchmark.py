@@ -41,6 +41,8 @@ from pseudoword.config import BenchConfig, TrainConfig
 from pseudoword.config.bench import MOST_CONCEPTS
 from pseudoword.config.variants import parse_variant
 from pseudoword.errors import RunFolderError, SettingsError
+from pseudoword.locks import lock_folder
+from pseudoword.models import base_model
 from pseudoword.progress import Silent
 from pseudoword.training import importance
 
@@ -510,6 +512,14 @@ def test_settings_that_cannot_work_are_told_before_anything_is_drawn(
     assert not drawn
     told = "--compare kappa=0.1: --kappa 0.1 has no effect without --method directional"
     assert told in notes.lines
+
+
+def test_a_folder_that_is_in_use_is_told_before_a_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_model, "load", lambda *_: pytest.fail("it may take minutes"))
+    with lock_folder(tmp_path), pytest.raises(RunFolderError, match="in use by another run"):
+        api.bench(out=tmp_path)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pseudoword.config import TrainConfig
+from pseudoword.config import BenchConfig, TrainConfig
 from pseudoword.config.optimiser_options import OptimiserOption
 from pseudoword.config.prompt_lines import parse
 from pseudoword.config.rates import Rates
@@ -121,6 +121,8 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
 def test_an_empty_list_is_told_in_a_sentence() -> None:
     with pytest.raises(SettingsError, match=r"^--pictures: should have at least 1 item, got \[\]$"):
         TrainConfig.check(pictures=[], token="<cat>")
+    with pytest.raises(SettingsError, match="--compare: should have at least 1 item"):
+        BenchConfig.check(compare=[])  # which would draw for minutes, and compare nothing
 
 
 @pytest.mark.parametrize(

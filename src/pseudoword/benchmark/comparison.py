@@ -107,10 +107,10 @@ def compare(config: BenchConfig, progress: Progress, *, overwrite: bool) -> Comp
             progress.note(f"--compare {brief(one.name)}: {sentence}")
     files = Outputs(config.out, MAKER)
     _check_files(files, overwrite)
-    progress.phase(f"loading {config.base}")
-    art, model = load(), SimilarityModel(config.similarity_model or BUNDLED)
-    family = base_model.load(config, progress.note)
     with lock_folder(config.out):
+        progress.phase(f"loading {config.base}")
+        art, model = load(), SimilarityModel(config.similarity_model or BUNDLED)
+        family = base_model.load(config, progress.note)
         _check_conditions(files, config, family, model)
         tasks = TaskSet.build(art, family.resolution, config.concepts, config.relearn)
         scorer = Scorer(model, art, family.resolution)
