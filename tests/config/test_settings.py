@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,22 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
         del given["token"]
     with pytest.raises(SettingsError, match=rf"mine\.toml:? {says}"):
         TrainConfig.gather(file, **given)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("theirs"), OSError("theirs")])
+def test_what_ends_a_generator_is_not_taken_for_a_wrong_setting(error: BaseException) -> None:
+    def pictures() -> Iterator[str]:
+        yield "p"
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        TrainConfig.check(pictures=pictures(), token="<cat>")
+    assert raised.value is error
+
+
+def test_what_a_generator_gives_is_checked_as_in_a_list() -> None:
+    with pytest.raises(SettingsError, match=r"--pictures .* has a zero byte"):
+        TrainConfig.check(pictures=(one for one in ["p", "q\0"]), token="<cat>")
 
 
 def test_an_empty_list_is_told_in_a_sentence() -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Number
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self, get_origin
@@ -84,6 +84,9 @@ class Settings(BaseModel):
         for own, name in called.items():
             value = values[name]
             words = synonyms.get(own, {})
+            field = cls.model_fields.get(own)
+            if isinstance(value, Iterator) and field and get_origin(field.annotation) is tuple:
+                value = tuple(value)  # what ends it is the caller's, so pydantic must not catch it
             found[own] = words.get(value, value) if isinstance(value, str) else value
         return found
 
