@@ -28,6 +28,9 @@ BACKEND = "UV_TORCH_BACKEND"
 FROM_TORCH = re.compile(r"^(torch|triton|nvidia-|cuda-)")
 """Packages that pip brings along with torch, and only where that build of torch wants them."""
 
+ELSEWHERE = ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
+"""Settings of other programs and of pip that lead out of .venv."""
+
 LOCKED = "not sysconfig.get_config_var('Py_GIL_DISABLED')"
 """Whether a Python has its global lock: for one without, safetensors would have to be compiled."""
 
@@ -40,6 +43,9 @@ ADVICE = (
 
 def main() -> None:
     """Install, unless this very lock file has been installed already."""
+    for name in ELSEWHERE:
+        os.environ.pop(name, None)
+    os.environ["PIP_USER"] = "0"
     wanted = fingerprint()
     minor = minor_of(BIN / PYTHON, having="pip")
     if minor and STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
@@ -51,10 +57,13 @@ def main() -> None:
         )
     if not minor and minor_of(sys.executable, having="sys") not in fitting():
         leave_it_to_another()
-    STAMP.unlink(missing_ok=True)  # from now on nothing is sure, whatever interrupts
     print("installing into .venv; the first time takes a few minutes", flush=True)
-    if not minor:  # also where an earlier call was interrupted
-        make_venv()
+    try:
+        STAMP.unlink(missing_ok=True)  # from now on nothing is sure, whatever interrupts
+        if not minor:  # also where an earlier call was interrupted
+            make_venv()
+    except OSError as error:
+        sys.exit(f".venv cannot be made: {error}. Delete .venv, and run the same command again.")
     run(BIN / PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", UV)
     install_torch()
     uv = BIN / "uv"
@@ -113,11 +122,15 @@ def leave_it_to_another() -> None:
 
 
 def minor_of(python: object, having: str) -> int:
-    """The minor version of a Python 3; 0 if it does not start, or lacks the module `having`."""
+    """The minor version of a Python 3; 0 if it does not start, or lacks the module `having`.
+
+    What a `sitecustomize` prints comes before.
+    """
     say = f"import {having}, sys, sysconfig; print(int({LOCKED} and sys.version_info[1]))"
     try:
-        return int(subprocess.check_output([str(python), "-c", say], stderr=subprocess.DEVNULL))
-    except (OSError, subprocess.CalledProcessError):
+        said = subprocess.check_output([str(python), "-c", say], stderr=subprocess.DEVNULL)
+        return int(said.split()[-1])
+    except (OSError, ValueError, IndexError, subprocess.CalledProcessError):
         return 0
 
 
@@ -161,13 +174,23 @@ def install_torch() -> None:
 def fingerprint() -> str:
     """Changes when something has to be installed anew, also because the folder was moved."""
     files = [ROOT / "uv.lock", ROOT / "pyproject.toml", Path(__file__)]
+    if "\udc80" <= max(str(ROOT)) <= "\udcff":  # nor could venv write it down
+        sys.exit(
+            f"the name of this folder, {str(ROOT)!a}, cannot be read in this locale. Set "
+            "PYTHONUTF8=1, or move the folder to one whose name has plain letters only."
+        )
     parts = [str(ROOT).encode(), *(f.read_bytes() for f in files)]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def run(*command: object) -> None:
     """Run `command`; say which one failed, if it does, and what to do."""
-    if subprocess.run([str(part) for part in command], check=False, cwd=ROOT).returncode:
+    try:
+        failed = subprocess.run([str(part) for part in command], check=False, cwd=ROOT).returncode
+    except OSError as error:  # pip has put it elsewhere
+        print(error, file=sys.stderr)
+        failed = True
+    if failed:
         sys.exit(f"failed: {' '.join(str(part) for part in command)}\n{ADVICE}")
 
 

@@ -31,6 +31,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(module, "BIN", tmp_path / ".venv" / module.BIN.name)
     monkeypatch.setattr(module, "STAMP", tmp_path / ".venv" / "installed")
+    for name in (*module.ELSEWHERE, "PIP_USER"):
+        monkeypatch.setenv(name, "")  # `main` changes them, for this process
     return module
 
 
@@ -96,6 +98,57 @@ def test_a_python_without_ensurepip_is_told(install: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(venv, "create", fails)
     package = rf"python3\.{sys.version_info[1]}-venv"
     with pytest.raises(SystemExit, match=f"apt-get install {package}"):
+        install.main()
+
+
+@pytest.mark.parametrize("broken", ["a file", "a link to nowhere", "a folder that is a file's"])
+def test_what_cannot_become_the_folder_is_told(
+    broken: str, install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if broken == "a file":
+        install.VENV.touch()
+    elif broken == "a link to nowhere":
+        install.VENV.symlink_to(tmp_path / "nowhere" / "at all")
+    else:
+        install.VENV.mkdir()
+        (install.VENV / "pyvenv.cfg").mkdir()
+    monkeypatch.setattr(install, "run", stop)
+    with pytest.raises(SystemExit, match=r"\.venv cannot be made: .*Delete \.venv, and run"):
+        install.main()
+
+
+def test_what_a_python_prints_as_it_starts_is_passed_over(install: Any, tmp_path: Path) -> None:
+    python_named(tmp_path / "others", "loud", "echo hello; echo 12")
+    assert install.minor_of(tmp_path / "others" / "loud", having="sys") == 12
+    python_named(tmp_path / "others", "odd", "echo hello")
+    assert install.minor_of(tmp_path / "others" / "odd", having="sys") == 0
+
+
+def test_settings_that_lead_out_of_the_folder_are_left_out(
+    install: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without make, which leaves them out too: pip would install elsewhere, and uv be missing."""
+    monkeypatch.setattr(install, "minor_of", lambda *_, **__: install.fitting()[0])
+    monkeypatch.setattr(install, "run", stop)
+    install.VENV.mkdir()
+    with pytest.raises(SystemExit, match="installing begins"):
+        install.main()
+    assert not set(install.ELSEWHERE) & {*os.environ}
+    assert os.environ["PIP_USER"] == "0"
+
+
+def test_a_command_that_is_not_there_is_told(install: Any, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"failed: .*no-uv .*\n.*run the same command again"):
+        install.run(tmp_path / "no-uv", "pip")
+
+
+def test_a_folder_whose_name_the_locale_cannot_read_is_told(
+    install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "ROOT", tmp_path / os.fsdecode(b"\xfc"))
+    with pytest.raises(
+        SystemExit, match=r"\\udcfc', cannot be read in this locale. Set PYTHONUTF8"
+    ):
         install.main()
 
 
