@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from basemodel.artifacts import Artifacts
 from basemodel.recipe import STAGES, run
 from basemodel.settings import PRESETS
 from basemodel.threads import keep_freed_memory
+from pseudoword.errors import RunFolderError
+from pseudoword.files import write_whole
+from pseudoword.locks import lock_folder
 
 
 def _arguments() -> argparse.Namespace:
@@ -55,7 +60,22 @@ def main() -> int:
     torch.set_num_threads(settings.threads)
     deadline = time.time() + 60 * arguments.minutes if arguments.minutes else float("inf")
     artifacts = Artifacts(settings, deadline, arguments.from_bundle, arguments.as_is)
-    return 0 if run(artifacts, arguments.only or list(STAGES)) else 3
+    with _held(settings.work, arguments.preset, alone=not arguments.as_is):
+        return 0 if run(artifacts, arguments.only or list(STAGES)) else 3
+
+
+@contextmanager
+def _held(work: Path, preset: str, *, alone: bool) -> Iterator[None]:
+    """Hold the folder for one preset; and, if `alone`, for one call at a time."""
+    note = work / "preset"
+    try:
+        with lock_folder(work) if alone else nullcontext():
+            if note.exists() and note.read_text() != preset:
+                sys.exit(f"{work} is of the preset {note.read_text()}; give another --work.")
+            write_whole(note, preset.encode())
+            yield
+    except RunFolderError as error:
+        sys.exit(str(error).replace("--out", "--work"))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from pseudoword.models.family import Family
 from pseudoword.models.loading import single_file_configs
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.quantisation import quantize, quantized_layers
+from pseudoword.outputs import check_writable
 from pseudoword.training import loss, memory_plan
 from pseudoword.training.loss import Batch
 
@@ -252,6 +253,8 @@ def main() -> None:
     if told.case:
         print(json.dumps(measure(told.device, json.loads(told.case))))
         return
+    out = Path(__file__).with_name(f"memory-{told.device}.md")
+    check_writable(out)
     lines = [
         "| model | px | batch | checkpointing | quantize | predicted GiB | measured GiB "
         "| difference | s/step |",
@@ -270,7 +273,6 @@ def main() -> None:
             f"| {seen['seconds']:.2f} |"
         )
         print(lines[-1], flush=True)
-    out = Path(__file__).with_name(f"memory-{told.device}.md")
     out.write_text("\n".join(lines) + "\n")
 
 

@@ -49,6 +49,7 @@ from pseudoword.config.base_choice import BUNDLED
 from pseudoword.data import captions
 from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.models import base_model
+from pseudoword.outputs import check_writable
 from pseudoword.progress import Silent
 from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.planned import plan_run
@@ -400,13 +401,14 @@ def main() -> None:
     chosen = [case for case in chosen if (told.only or "") in case.name]
     if not chosen:
         parser.error(f"--only: no case in {told.dtype} is called {told.only}")
+    out = Path(__file__).with_name(f"step-{told.device}-{told.dtype}.md")
+    check_writable(out)
     found = []
     for case in chosen:
         with TemporaryDirectory() as folder:
             found.append(measure(case, told.device, told.peer_script, told.rounds, Path(folder)))
         print(table(found[-1:]), flush=True)
     title = machine(torch.device(told.device))
-    out = Path(__file__).with_name(f"step-{told.device}-{told.dtype}.md")
     out.write_text(f"{title}\n\n{table(found)}\n", encoding="utf-8")
     out.with_suffix(".png").write_bytes(picture(found, title))
 

@@ -16,6 +16,7 @@ from forked import Process
 from safetensors.numpy import load_file
 from transformers import CLIPModel
 
+from basemodel import __main__ as command
 from basemodel import drawings, icon_sets
 from basemodel.captions import caption
 from basemodel.denoiser import Average
@@ -34,6 +35,7 @@ from basemodel.world import (
     known_things,
     simplified,
 )
+from pseudoword.locks import lock_folder
 
 STAGES = ("clip", "vae", "unet", "judge_tower", "judge", "judge_words")
 
@@ -56,6 +58,33 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("unbroken")
     finish(recipe(work))
     return work / "bundled"
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, *options: str) -> list[object]:
+    """Give the command; the artifacts that a stage would be run with."""
+    ran: list[object] = []
+    monkeypatch.setattr("sys.argv", ["basemodel", *options])
+    monkeypatch.setattr(command, "run", lambda artifacts, _stages: ran.append(artifacts) or True)
+    threads = torch.get_num_threads()
+    try:
+        command.main()
+    finally:
+        torch.set_num_threads(threads)
+    return ran
+
+
+def test_a_folder_is_of_one_preset_and_one_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that another preset trained would be taken for a finished one."""
+    work = ("--work", str(tmp_path))
+    assert asked(monkeypatch, "--preset", "mini", *work)
+    with lock_folder(tmp_path):
+        with pytest.raises(SystemExit, match=r"in use by another run .* choose another --work"):
+            asked(monkeypatch, "--preset", "mini", *work)
+        assert asked(monkeypatch, "--preset", "mini", "--as-is", *work), "to export during a run"
+    with pytest.raises(SystemExit, match="is of the preset mini; give another --work"):
+        asked(monkeypatch, "--preset", "gpu", *work)
 
 
 @pytest.mark.slow
