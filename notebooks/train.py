@@ -182,7 +182,10 @@ grid(rows, heads=PROMPTS)
 # %%
 from diffusers import DiffusionPipeline
 
-files = pseudoword.convert(word.folder, "diffusers.safetensors", format="diffusers", overwrite=True)
+CONVERTED = "converted"  # a folder; what is in it is replaced
+files = pseudoword.convert(
+    word.folder, f"{CONVERTED}/diffusers.safetensors", format="diffusers", overwrite=True
+)
 
 bundled = {base.name: base.path for base in pseudoword.bases()}
 pipeline = DiffusionPipeline.from_pretrained(
@@ -220,8 +223,8 @@ grid({"diffusers": drawn})
 
 # %%
 name = TOKEN.strip("<>")
-for_a1111 = pseudoword.convert(word.folder, f"{name}.pt", overwrite=True)[0]
-for_comfyui = pseudoword.convert(word.folder, f"{name}.safetensors", overwrite=True)[0]
+for_a1111 = pseudoword.convert(word.folder, f"{CONVERTED}/{name}.pt", overwrite=True)[0]
+for_comfyui = pseudoword.convert(word.folder, f"{CONVERTED}/{name}.safetensors", overwrite=True)[0]
 table(
     [
         {

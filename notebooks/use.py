@@ -46,7 +46,8 @@ SAMPLER_STEPS = 25  # for each picture
 # ## 2. Which words are there?
 
 # %%
-gallery = pseudoword.gallery(WORDS, out="gallery.png", overwrite=True)
+DRAWN = Path("drawn")  # a folder; what is in it is replaced
+gallery = pseudoword.gallery(WORDS, out=DRAWN / "gallery.png", overwrite=True)
 table(
     [
         {"word": word.token, "file": Path(word.file).name, "format": word.format}
@@ -189,10 +190,8 @@ grid(rows, heads=seeds)
 # each file how it was drawn.
 
 # %%
-folder = Path("pictures")
-folder.mkdir(exist_ok=True)
 for number, picture in enumerate(draw(f"a photo of a {first}", [first]), 1):
-    picture.save(folder / f"{number}.png")
+    picture.save(DRAWN / f"{number}.png")
 
 # %% [markdown]
 # ## 9. For another tool

@@ -1,6 +1,6 @@
 """The notebooks are those of their sources, and their cells run from top to bottom."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,25 @@ def test_a_notebook_is_kept_small_and_with_all_that_it_showed(source: Path) -> N
     assert not [one for cell in code for one in cell.outputs if one.output_type == "error"]
 
 
+@pytest.fixture
+def their_files(tmp_path: Path) -> Iterator[list[Path]]:
+    """Files that somebody may have where a notebook runs; they stay as they are."""
+    names = "panda.pt panda.safetensors diffusers.safetensors gallery.png pictures/1.png".split()
+    files = [tmp_path / name for name in names]
+    (tmp_path / "pictures").mkdir()
+    for file in files:
+        file.write_text("mine")
+    yield files
+    assert [file.read_text(errors="replace") for file in files] == ["mine"] * len(files)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("their_files")
 def test_teaching_runs_from_top_to_bottom(base: Path, tmp_path: Path) -> None:
     notebook = notebooks.read(notebooks.ROOT / "notebooks" / "train.py")
     notebooks.run(notebook, tmp_path, {**TEACHING, "LARGER": str(base)}, TIMEOUT_S)
     assert pictures(notebook) == 5
-    assert pseudoword.inspect(tmp_path / "panda.pt").provenance["steps"] == "4"
+    assert pseudoword.inspect(tmp_path / "converted" / "panda.pt").provenance["steps"] == "4"
 
 
 @pytest.mark.slow
@@ -87,10 +100,14 @@ def test_teaching_has_the_same_cells_for_a_model_with_two_text_encoders(
     notebook = notebooks.read(notebooks.ROOT / "notebooks" / "train.py")
     base = str(tiny_base("sdxl"))
     notebooks.run(notebook, tmp_path, {**TEACHING, "BASE": base, "LARGER": base}, TIMEOUT_S)
-    assert set(pseudoword.inspect(tmp_path / "panda.pt").encoders) == {"clip_l", "clip_g"}
+    assert set(pseudoword.inspect(tmp_path / "converted" / "panda.pt").encoders) == {
+        "clip_l",
+        "clip_g",
+    }
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("their_files")
 def test_drawing_runs_from_top_to_bottom(tmp_path: Path) -> None:
     notebook = notebooks.read(notebooks.ROOT / "notebooks" / "use.py")
     notebooks.run(notebook, tmp_path, {**FAST, "COUNT": 1}, TIMEOUT_S)
