@@ -64,7 +64,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *options: str) -> list[object]:
     """Give the command; the artifacts that a stage would be run with."""
     ran: list[object] = []
     monkeypatch.setattr("sys.argv", ["basemodel", *options])
-    monkeypatch.setattr(command, "run", lambda artifacts, _stages: ran.append(artifacts) or True)
+    monkeypatch.setattr(command, "run", lambda artifacts, _stages: ran.append(artifacts))
     threads = torch.get_num_threads()
     try:
         command.main()
