@@ -7,7 +7,7 @@ from numpy.random import Generator
 from basemodel.drawings import Drawings
 from basemodel.scenes import Scene
 from basemodel.world import STYLES, Thing
-from pseudoword.benchmark.compose import article
+from pseudoword.benchmark.compose import with_article
 
 LEADS = (
     "", "", "", "", "a photo of", "a picture of", "a drawing of", "an icon of", "an image of",
@@ -56,14 +56,14 @@ def _noun(words: str, takes_article: bool, style: str, rng: Generator) -> str:
         return words if rng.random() < 0.8 else f"the {words}"
     chance = rng.random()
     if chance < 0.70:
-        return f"{article(words)} {words}"
+        return with_article(words)
     return f"{_pick(rng, ('the', 'the', 'my', 'one', ''))} {words}".strip()
 
 
 def fixed_caption(name: str, takes_article: bool, style: str, background: str) -> str:
     """The one fixed wording of the prompts that the models are measured with."""
-    thing = f"{article(name)} {name}" if takes_article else name
-    return f"a {style} of {thing} on {article(background)} {background} background"
+    thing = with_article(name) if takes_article else name
+    return f"a {style} of {thing} on {with_article(background)} background"
 
 
 def background_words(scene: Scene) -> str:
@@ -86,7 +86,7 @@ def caption(scene: Scene, drawings: Drawings, rng: Generator, whole: bool = Fals
     text = f"{_pick(rng, LEADS)} {noun}"
     if say_style and not style_before:
         if form < 0.55:
-            text = f"{article(style)} {style} of {noun}"
+            text = f"{with_article(style)} of {noun}"
         elif form < 0.80:
             text = f"{text} in {style} style"
         else:
@@ -96,9 +96,9 @@ def caption(scene: Scene, drawings: Drawings, rng: Generator, whole: bool = Fals
     if say_background:
         background = background_words(scene)
         text = text + _pick(rng, (
-            f" on {article(background)} {background} background",
-            f" on {article(background)} {background} background",
-            f" with {article(background)} {background} background",
+            f" on {with_article(background)} background",
+            f" on {with_article(background)} background",
+            f" with {with_article(background)} background",
             f", {background} background",
             f" on {background}",
         ))  # fmt: skip

@@ -10,7 +10,7 @@ from PIL import Image
 from basemodel.attribution import write_attribution
 from basemodel.drawings import Drawings
 from basemodel.world import STYLES
-from pseudoword.benchmark.compose import COLOURS, article
+from pseudoword.benchmark.compose import COLOURS, with_article
 
 THING = "panda"
 SIDE_PX = 256
@@ -44,7 +44,7 @@ def write_demo_pictures(folder: Path, drawings: Drawings) -> None:
             if len(rows):
                 picture = _picture(drawings.rgba[rows[0]], background)
                 picture.save(target / f"{style}-{background}.png", optimize=True)
-                caption = f"in {style} style on {article(background)} {background} background"
+                caption = f"in {style} style on {with_article(background)} background"
                 path = target / f"{style}-{background}.txt"
                 path.write_text(caption + "\n", encoding="utf-8")
     write_attribution(folder / "ATTRIBUTION.md")

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import shared
 from benchmarks.learning_parts import BASE, Asked, Learned, Learner, pixels
 from pseudoword.benchmark import artwork
-from pseudoword.benchmark.compose import COLOURS, SINGLE_BOX, Placed, article, compose
+from pseudoword.benchmark.compose import COLOURS, SINGLE_BOX, Placed, compose, with_article
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.results import markdown_table
 from pseudoword.benchmark.runner import side_by_side
@@ -87,8 +87,12 @@ def seen(task: Task) -> list[Asked]:
         found = re.fullmatch(CAPTION, one.caption)
         assert found is not None
         style, thing = found["style"] or prompt.style, found["thing"] or prompt.thing
-        what, how = ("a [name]", _a(style)) if found["style"] else (_a(thing), "a [name]")
-        text = f"{how} of {what} on {_a(found['background'])} background"
+        what, how = (
+            ("a [name]", with_article(style))
+            if found["style"]
+            else (with_article(thing), "a [name]")
+        )
+        text = f"{how} of {what} on {with_article(found['background'])} background"
         asked.append(Asked(text, one.picture, thing, style, found["background"]))
     return asked
 
@@ -108,12 +112,8 @@ def _not_shown(task: Task) -> list[str]:
 
 def _in_style(asked: Asked, style: str) -> Asked:
     """The same thing and picture, asked for in another style."""
-    text = f"{_a(style)} of a [name] on {_a(asked.background)} background"
+    text = f"{with_article(style)} of a [name] on {with_article(asked.background)} background"
     return replace(asked, text=text, style=style)
-
-
-def _a(words: str) -> str:
-    return f"{article(words)} {words}"
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,8 @@ class Bench:
         for thing in self.art.known:
             if thing.name not in asked_for and (thing.name, style) in self.art.drawings:
                 background = list(COLOURS)[len(asked) % len(COLOURS)]
-                text = f"a [name] of {_a(thing.name)} on {_a(background)} background"
+                where = f"on {with_article(background)} background"
+                text = f"a [name] of {with_article(thing.name)} {where}"
                 picture = self._picture(thing.name, style, background)
                 asked.append(Asked(text, picture, thing.name, style, background))
         return asked[:count]

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import shared
 from pseudoword import api
 from pseudoword.benchmark.artwork import Artwork, Thing, load
-from pseudoword.benchmark.compose import BOXES_BY_COUNT, SINGLE_BOX, Placed, article, compose
+from pseudoword.benchmark.compose import BOXES_BY_COUNT, SINGLE_BOX, Placed, compose, with_article
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.results import markdown_table
 from pseudoword.benchmark.tasks import Task, TaskPrompt, TrainingPicture, thing_task
@@ -75,7 +75,7 @@ class Pair:
                 for t, box in zip(things, boxes, strict=True)
             ]
             names = " and ".join(f"a {self.token(thing)}" for thing in things if thing in named)
-            caption = f"{article(style)} {style} of {names} on a {background} background"
+            caption = f"{with_article(style)} of {names} on a {background} background"
             pictures.append(TrainingPicture(compose(background, drawings, self.side_px), caption))
         return pictures
 

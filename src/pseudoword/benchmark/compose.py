@@ -77,6 +77,6 @@ def compose(background: str, things: Sequence[Placed], side_px: int) -> Image.Im
     return Image.fromarray(canvas.clip(0, 255).round().astype(np.uint8))
 
 
-def article(words: str) -> str:
-    """ "a" or "an", by the first letter."""
-    return "an" if words[0] in "aeiou" else "a"
+def with_article(words: str) -> str:
+    """ "an owl", "a red owl": "a" or "an" by the first letter."""
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

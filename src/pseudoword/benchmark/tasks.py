@@ -23,8 +23,8 @@ from pseudoword.benchmark.compose import (
     SINGLE_BOX,
     Box,
     Placed,
-    article,
     compose,
+    with_article,
 )
 from pseudoword.files import remove_abandoned, write_whole
 from pseudoword.report.picture_output import encode_picture
@@ -151,7 +151,7 @@ def thing_task(art: Artwork, thing: Thing, side_px: int, init_word: str | None =
     training_colours, free_colours = _split_colours(rng)
 
     def asked(style: str) -> _Asked:
-        return _Asked(art, side_px, thing.name, style, "a [name]", _a(style))
+        return _Asked(art, side_px, thing.name, style, "a [name]", with_article(style))
 
     training_styles = [learned[i % len(learned)] for i in range(TRAINING_PICTURES)]
     training_pictures = [
@@ -192,12 +192,14 @@ def _style_task(art: Artwork, style: str, name: str, init_word: str, side_px: in
     rng.shuffle(things)
 
     def asked(thing: str) -> _Asked:
-        return _Asked(art, side_px, thing, style, _a(thing), "a [name]")
+        return _Asked(art, side_px, thing, style, with_article(thing), "a [name]")
 
     colours = list(COLOURS)
     learned, others = things[:TRAINING_PICTURES], iter(things[TRAINING_PICTURES:])
     training_pictures = [
-        TrainingPicture(asked(thing).single(background), f"of {_a(thing)} {_on(background)}")
+        TrainingPicture(
+            asked(thing).single(background), f"of {with_article(thing)} {_on(background)}"
+        )
         for thing, background in zip(learned, _split_colours(rng)[0], strict=True)
     ]
     prompts = [
@@ -288,7 +290,7 @@ class _Asked:
             drawings = (self._drawing(), self.art.drawings[other, self.style])[::step]
             return self._picture(list(map(Placed, drawings, BOXES_BY_COUNT[2])))
 
-        both = " and ".join((self.thing_words, _a(partner))[::step])
+        both = " and ".join((self.thing_words, with_article(partner))[::step])
         candidates = [pair(partner), *(pair(name) for name in names if name != partner)]
         # Whether a partner is there must not depend on how well the new thing beside it is drawn.
         x, y, _ = BOXES_BY_COUNT[2][::step][1]
@@ -338,9 +340,5 @@ def _split_colours(rng: random.Random) -> tuple[list[str], list[str]]:
     return ["white", *others[: TRAINING_PICTURES - 1]], others[TRAINING_PICTURES - 1 :]
 
 
-def _a(words: str) -> str:
-    return f"{article(words)} {words}"
-
-
 def _on(background: str) -> str:
-    return f"on {_a(background)} background"
+    return f"on {with_article(background)} background"
