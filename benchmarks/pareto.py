@@ -212,7 +212,8 @@ def picture(points: Sequence[Point], results: ResultTable) -> bytes:
     panels = figure.subplots(1, 3, gridspec_kw={"width_ratios": (1, 1, 0.55)})
     costs = np.array([point.cpu_s for point in points])
     shades = colormaps["viridis"].with_extremes(bad="#999999")  # where the cost is not known
-    scale = ScalarMappable(LogNorm(np.nanmin(costs), np.nanmax(costs)), shades)
+    costly = costs[np.isfinite(costs)] if np.isfinite(costs).any() else np.ones(1)
+    scale = ScalarMappable(LogNorm(costly.min(), costly.max()), shades)
     colours = scale.to_rgba(np.ma.masked_invalid(costs))
     ways = [results.gap_closed(point.scores) for point in points]
     for axes, metric in zip(panels, ("following", "word first"), strict=False):

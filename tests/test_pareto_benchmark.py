@@ -52,8 +52,9 @@ def test_the_table_has_each_setting_and_its_difference_from_the_first() -> None:
     assert "| obedient | -30 ± 0 | +0 ± 0 | +30 ± 0 |" in shown
 
 
-def test_a_cost_that_is_not_known_is_left_out() -> None:
-    points = [ALIKE, OBEDIENT, replace(WORSE, cpu_s=math.nan)]
+@pytest.mark.parametrize("costs", [[5.0, 6.0, math.nan], [math.nan] * 3])
+def test_a_cost_that_is_not_known_is_left_out(costs: list[float]) -> None:
+    points = [replace(one, cpu_s=s) for one, s in zip((ALIKE, OBEDIENT, WORSE), costs, strict=True)]
     assert "nan" not in pareto.table(points, RESULTS)
     assert pareto.picture(points, RESULTS).startswith(b"\x89PNG")
 
