@@ -86,8 +86,10 @@ def kept(out: Path, benchmark: str, **settings: object) -> Iterator[None]:
             others = {path.name for path in out.iterdir() if not path.name.startswith(".")}
             changed = [name for name in now if before.get(name) != now[name]]
             if others and changed:
-                other = f"of another {', '.join(changed)}" if before else "of no benchmark"
-                sys.exit(f"{out} holds files {other}. Name another folder with --out.")
+                told = f"results with other settings ({', '.join(changed)})"
+                if "benchmark" in changed:
+                    told = "results of another benchmark" if before else "files of no benchmark"
+                sys.exit(f"{out} holds {told}. Name another folder with --out.")
             write_whole(note, json.dumps(now).encode())
             yield
     except PseudowordError as error:

@@ -108,7 +108,7 @@ def test_a_folder_is_one_calls_and_of_the_same_settings(tmp_path: Path) -> None:
     with shared.kept(out, "some", steps=3):
         assert (out / "result.json").exists(), "it goes on"
     with (
-        pytest.raises(SystemExit, match="holds files of another steps"),
+        pytest.raises(SystemExit, match=r"holds results with other settings \(steps\)"),
         shared.kept(out, "some", steps=4),
     ):
         pytest.fail("results of other steps would be taken for those of four")
