@@ -70,25 +70,44 @@ def test_no_change_of_a_control_is_dropped_during_an_earlier_one(events: dict[st
     assert dropped - draws == set()
 
 
-@pytest.mark.parametrize(
-    ("what", "settings"),
-    [
-        ("_estimated", {*TrainConfig.model_fields}),
-        (
-            "_seen_anew",
-            PrepareConfig.model_fields.keys() - BaseChoice.model_fields | {"base", "kind"},
-        ),
-    ],
-)
-def test_what_is_shown_of_settings_is_made_again_after_a_change_of_any(
-    events: dict[str, Any], what: str, settings: set[str]
-) -> None:
-    (event,) = (one for name, one in events.items() if name.endswith(f" {what}"))
-    ids = {name: name for name in settings}
-    ids |= {f"teach-{name}".replace("_", "-"): name for name in settings}
-    shown = {ids[one.elem_id]: one._id for one in event.inputs if one.elem_id in ids}
-    assert {"crop", "resolution"} < shown.keys()
-    assert {*shown.values()} <= {id_ for id_, kind in event.targets if kind == "change"}
+def test_what_is_shown_of_settings_is_made_again_after_a_change_of_any(desk: Desk) -> None:
+    page = app.page(desk)
+    called = {getattr(one, "elem_id", None): key for key, one in page.blocks.items()}
+    settings = {called.get(f"teach-{name}".replace("_", "-")) for name in TrainConfig.model_fields}
+    settings |= {called["init"], called["kind"]}
+    (estimated,) = (one for one in page.fns.values() if one.name == "_estimated")
+    _, typed = estimated.inputs
+    assert (typed._id, "change") in estimated.targets
+
+    (keeps,) = (one for one in page.fns.values() if typed in one.outputs and len(one.targets) > 9)
+    assert {key for key, event in keeps.targets if event == "change"} >= settings - {None}
+    assert [key._id for key in keeps.inputs if key._id in settings]
+    assert len(settings) > 50
+
+
+def test_pictures_are_looked_at_again_after_a_change_of_all_that_decides_how(desk: Desk) -> None:
+    page = app.page(desk)
+    called = {getattr(one, "elem_id", None): key for key, one in page.blocks.items()}
+    decide = PrepareConfig.model_fields.keys() - BaseChoice.model_fields | {"base"}
+    ids = {called.get(f"teach-{name}".replace("_", "-")) for name in decide} - {None}
+    (looks,) = (one for one in page.fns.values() if one.name == "_seen_anew")
+    changes = {key for key, event in looks.targets if event == "change"}
+    assert changes >= ids | {called["kind"]}
+    assert len(ids) > 9
+
+
+def test_what_the_browser_does_by_itself_waits_for_no_answer(desk: Desk) -> None:
+    """Gradio runs the events of one change one after the other; those of a load each alone."""
+    waits: dict[tuple[int | None, str], str] = {}
+    for one in app.page(desk).fns.values():
+        for trigger in (it for it in one.targets if it[0] is not None and it[1] != "load"):
+            assert one.fn or trigger not in waits, f"{one.js} waits for {waits[trigger]}"
+            waits |= {trigger: str(one.name)} if one.fn else {}
+
+
+def test_no_event_takes_a_form_full_of_controls(events: dict[str, Any]) -> None:
+    """Gradio would look through the whole page for each, now and at each later event."""
+    assert {name: len(one.inputs) for name, one in events.items() if len(one.inputs) > 9} == {}
 
 
 def test_what_waits_for_its_turn_is_not_told_anew_of_a_press(events: dict[str, Any]) -> None:
@@ -263,12 +282,27 @@ def test_an_answer_comes_although_the_connection_for_it_was_just_closed(
     open_page(page, served)
     page.wait_for_timeout(5000)  # until what a new page asks for is answered
     # No setting has changed: all were sent once for the pictures, and once for the estimate.
-    assert len([data for data in asked if '"AdamW"' in data]) == 2
+    assert len([data for data in asked if "AdamW" in data]) == 2
     tab(page, "Words")
     page.wait_for_timeout(300)  # its answer is on the way, and the server has closed behind it
     tab(page, "Teach")
     page.click("#teach-start")
     expect(page.locator("#start-told")).to_contain_text("Give the new word a name first.")
+
+
+AT_ONCE = """() => {
+    const name = document.querySelector("#name textarea, #name input");
+    name.value = "x";
+    name.dispatchEvent(new Event("input", { bubbles: true }));
+    document.querySelector("#teach-start").click();
+}"""
+
+
+def test_what_is_typed_counts_however_soon_a_button_is_pressed(page: Page, served: Served) -> None:
+    """Programs that type and press for a person take no time, and leave the cursor where it is."""
+    open_page(page, served)
+    page.evaluate(AT_ONCE)
+    expect(page.locator("#start-told")).to_contain_text("Drop three to five pictures")
 
 
 def test_the_example_fills_in_what_a_person_has_not_written(page: Page, served: Served) -> None:

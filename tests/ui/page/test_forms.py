@@ -1,6 +1,7 @@
 """Controls are made of the settings: no name, bound, choice, default or help is declared twice."""
 
 import errno
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,25 +44,30 @@ def test_bounds_choices_and_defaults_are_those_of_the_fields(form: Form) -> None
     assert form.controls["flip"].info == described
 
 
+def typed(form: Form, values: Iterable[Any]) -> dict[str, Any]:
+    """What is in the controls, by their ids, with these values."""
+    ids = [control.elem_id for control in form.controls.values()]
+    return dict(zip(ids, values, strict=True))
+
+
 def test_controls_that_nobody_has_touched_set_nothing(form: Form) -> None:
-    assert form.settings(list(form.shown_at_first.values())) == {}
+    assert form.settings(typed(form, form.shown_at_first.values())) == {}
 
 
 def test_what_is_set_can_be_shown_again(form: Form) -> None:
     values = dict(form.shown_at_first) | {"batch": 2, "average": False, "resolution": "64"}
     values |= {"preview": "a [name]\n\n a red [name] ", "log": ["csv"], "schedule": "cosine"}
-    found = form.settings(list(values.values()))
+    found = form.settings(typed(form, values.values()))
     assert found == {
         **{"batch": 2, "average": False, "resolution": "64", "log": ["csv"]},
         **{"preview": ["a [name]", "a red [name]"], "schedule": "cosine"},
     }
     TrainConfig.check(token="<x>", pictures=["."], steps=10, **found)
-    again = form.settings(form.filled(found))
+    again = form.settings(typed(form, form.filled(found)))
     assert again == found | {"preview": ["a [name]", "a red [name]"]}
 
 
 def test_a_number_out_of_bounds_is_left_to_the_settings_which_name_it(form: Form) -> None:
-    assert form.controls["batch"].preprocess(0) == 0
     assert form.controls["batch"].minimum is None  # Gradio's own error tells no name
 
 
@@ -82,8 +88,6 @@ def test_what_a_browser_has_cut_is_refused_and_not_used(form: Form, tmp_path: Pa
     page = app.page(Desk(tmp_path)).blocks.values()
     cut = {one.max_length for one in page if isinstance(one, gr.Textbox)} - {None}
     assert cut == {LONGEST + 1}
-    names = list(form.controls)
-    values: list[Any] = [form.shown_at_first[name] for name in names]
-    values[names.index("init")] = "x" * (LONGEST + 1)
+    values = form.shown_at_first | {"init": "x" * (LONGEST + 1)}
     with pytest.raises(SettingsError, match="“Starting word” is too long: at most 20000"):
-        form.settings(values)
+        form.settings(typed(form, values.values()))

@@ -173,10 +173,10 @@ def test_a_caption_that_was_written_in_another_tab_is_kept(desk: Desk, tmp_path:
     add_files(desk, DATA_SET, [str(picture(tmp_path / f"{one}.png")) for one in "ab"])
     with gr.Blocks():
         panel = PicturePanel(desk, lambda *_: ({"base": "emoji"}, "<cat>"))
-    *_, written = panel._shown_anew(DATA_SET)  # in both tabs
-    *_, now = panel._captioned([["a.png", "here"], ["b.png", ""]], written, DATA_SET)
-    panel._captioned([["a.png", ""], ["b.png", "there"]], written, DATA_SET)
-    panel._captioned([["a.png", "here"], ["b.png", ""]], now, DATA_SET)  # nothing is changed
+    *_, written = panel._shown_anew(DATA_SET, "")  # in both tabs
+    *_, now = panel._captioned([["a.png", "here"], ["b.png", ""]], written, DATA_SET, "")
+    panel._captioned([["a.png", ""], ["b.png", "there"]], written, DATA_SET, "")
+    panel._captioned([["a.png", "here"], ["b.png", ""]], now, DATA_SET, "")  # nothing is changed
     found = desk.data_sets.pictures(DATA_SET)
     assert [one.caption for one in found] == ["here", "there"]
 
@@ -185,9 +185,9 @@ def test_what_is_asked_while_the_page_is_opened_hides_no_pictures(desk: Desk) ->
     """It may be answered behind what is asked with the id of a data set."""
     with gr.Blocks():
         panel = PicturePanel(desk, lambda *_: ({"base": "emoji"}, "<cat>"))
-    tiles, *_ = panel._seen_anew(DATA_SET)
+    tiles, *_ = panel._seen_anew(DATA_SET, "")
     assert not tiles["visible"]
-    assert panel._seen_anew(None) == [gr.skip()] * 4
+    assert panel._seen_anew(None, "") == [gr.skip()] * 4
 
 
 def test_settings_that_do_not_work_still_show_the_pictures(desk: Desk, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_the_crop_of_a_picture_that_is_left_counts_though_its_event_comes_later(
     ids = shown_ids([first, second])
     edits.chosen(press, ids, data_set, first, "1 50 50", 2, 0, 50)
     assert desk.data_sets.one(data_set, first).crop == (0, 16, 32, 48)
-    edits.moved(1, 50, 50, second, data_set)  # as the controls stand by then
+    edits.moved(1, 50, 50, second, data_set, "")  # as the controls stand by then
     assert desk.data_sets.one(data_set, second).crop is None
 
     desk.data_sets.set_crop(data_set, first, (8, 8, 40, 40))  # in another tab
@@ -332,7 +332,8 @@ def test_further_new_words_are_written_as_the_first_is() -> None:
         form = Form(TrainConfig, "test")
         form.add("also")
     captioned = [Picture("0001", "a.png", "a [name] with a <hat>", False, None, "a.png")]
-    found = settings_of(form, "a thing", ["my hat=red hat\n\n<toy>"], captioned)
+    typed = {"kind": "a thing", "test-also": "my hat=red hat\n\n<toy>"}
+    found = settings_of(form, typed, captioned)
     assert found == {"also": ["<my-hat>=red hat", "<toy>"], "template": "filewords"}
 
 

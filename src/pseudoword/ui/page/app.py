@@ -71,14 +71,14 @@ def page(desk: Desk) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Teach", id="teach") as teach_tab:
                 teaching = TeachPanel(desk)
-                teaching.connect(blocks.load)
             with gr.Tab("Use", id="use") as use_tab:
                 drawing = use.DrawingPanel(desk)
-                drawing.connect(blocks.load, use_tab)
             with gr.Tab("Words", id="words") as words_tab:
                 library = WordsPanel(desk)
-                library.connect(blocks.load, words_tab)
         keep_tab(blocks.load, tabs, {"teach": teach_tab, "use": use_tab, "words": words_tab})
+        teaching.connect(blocks.load)
+        drawing.connect(blocks.load, use_tab)
+        library.connect(blocks.load, words_tab)
         for panel in (teaching.training, library):
             taking = [panel.word, drawing.prompt, *drawing.words.asked]
             panel.use.click(told(drawing.take), taking, [tabs, *drawing.taken], **use.IN_TURN)

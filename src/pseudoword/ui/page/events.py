@@ -8,6 +8,9 @@ in which it is done, however long each thing takes:
   after it. Gradio's own way ("once") drops it: what a person did last would be lost.
 - An event that tells what was pressed is `EACH`: sent later, it would tell the earlier press.
 - A button that makes or deletes something is as Gradio has it: a double click counts once.
+- What the browser does by itself after a change comes before what asks the server: Gradio runs the
+  events of one change one after the other, and would wait for the answer.
+- No event takes a form full of controls, but what `Typed` has of them all.
 - The ids of what is shown are in the page (`shown_id`), not with the server, which may be further:
   what is pressed is what was seen.
 """

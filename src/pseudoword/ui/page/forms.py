@@ -153,10 +153,15 @@ class Form:
         """The controls, to be an event's inputs or outputs."""
         return list(self.controls.values())
 
-    def settings(self, values: Sequence[Any]) -> dict[str, Any]:
-        """What the user has set: the values of `inputs` that are not as they were at first."""
+    def settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What the user has set: what in the controls is not as it was at first.
+
+        Args:
+            values: id of a control -> what is in it.
+        """
         found: dict[str, Any] = {}
-        for name, value in zip(self.controls, values, strict=True):
+        for name, control in self.controls.items():
+            value = values[control.elem_id]
             if value in (None, "", []) or value == self.shown_at_first[name]:
                 continue
             if not isinstance(value, str):

@@ -217,7 +217,7 @@ class Edits:
             data_sets.set_crop(data_set, one, None if at == START else box(size, *at))
 
     def moved(
-        self, zoom: float, across: float, down: float, one: str, data_set: str, *values: Any
+        self, zoom: float, across: float, down: float, one: str, data_set: str, typed: str
     ) -> Outputs:
         """Use what is between the sliders."""
         at = (zoom, across, down)
@@ -225,30 +225,30 @@ class Edits:
             return [gr.skip()] * (2 + len(self.seen.outputs))
         self._crop(data_set, one, at)
         framed = _framed(self.desk, data_set, self.desk.data_sets.one(data_set, one))
-        return [framed, _told_at(at), *self.seen.of(data_set, *values)]
+        return [framed, _told_at(at), *self.seen.of(data_set, typed)]
 
-    def painted(self, editor: Any, one: str, data_set: str, *values: Any) -> Outputs:
+    def painted(self, editor: Any, one: str, data_set: str, typed: str) -> Outputs:
         """Let only what is painted count."""
         size = self.desk.data_sets.open(data_set, one).size
         self.desk.data_sets.set_mask(data_set, one, painted(editor or {}, size))
         gr.Info("Only what is painted counts now.", title="", duration=4)
-        return self.seen.of(data_set, *values)
+        return self.seen.of(data_set, typed)
 
-    def mask_given(self, path: str, of: str, one: str, data_set: str, *values: Any) -> Outputs:
+    def mask_given(self, path: str, of: str, one: str, data_set: str, typed: str) -> Outputs:
         """Let only what is white in a file count of picture `of`; `one` is open by now."""
         set_mask(self.desk, data_set, of, Path(path))
         canvas = _canvas(self.desk, data_set, one) if of == one else gr.skip()
-        return [canvas, *self.seen.of(data_set, *values)]
+        return [canvas, *self.seen.of(data_set, typed)]
 
-    def unmasked(self, one: str, data_set: str, *values: Any) -> Outputs:
+    def unmasked(self, one: str, data_set: str, typed: str) -> Outputs:
         """Let everything count."""
         self.desk.data_sets.set_mask(data_set, one, None)
-        return [_canvas(self.desk, data_set, one), *self.seen.of(data_set, *values)]
+        return [_canvas(self.desk, data_set, one), *self.seen.of(data_set, typed)]
 
-    def removed(self, one: str, data_set: str, *values: Any) -> Outputs:
+    def removed(self, one: str, data_set: str, typed: str) -> Outputs:
         """Take the picture out."""
         self.desk.data_sets.remove(data_set, one)
-        return [gr.update(visible=False), *self.shown.of(data_set, *values)]
+        return [gr.update(visible=False), *self.shown.of(data_set, typed)]
 
 
 def _told_at(at: tuple[float, float, float]) -> str:

@@ -25,9 +25,9 @@ from pseudoword.ui.page.picture_editor import IN_TURN, Answer, PictureEditor
 from pseudoword.ui.page.picture_view import View, view
 from pseudoword.ui.page.uploads import add_files, arrived
 
-HowToLook = Callable[[str, Sequence[Any]], tuple[Mapping[str, Any], str]]
-"""From a data set and the values of a form: the settings to look at it with, and how its word is
-written."""
+HowToLook = Callable[[str, str], tuple[Mapping[str, Any], str]]
+"""From a data set and what is typed in the tab: the settings to look at it with, and how its word
+is written."""
 
 OF_DATA_SET = """async (dataSet, ...others) => {
     if (!window.pseudowordDataSet) {
@@ -50,7 +50,7 @@ class PicturePanel:
 
     def __init__(self, desk: Desk, settings: HowToLook) -> None:
         self._desk, self._settings = desk, settings
-        self.taken: list[Any] = []  # events after which pictures are there, once it is connected
+        self.dropped: list[Any] = []  # events that pictures have been dropped, once connected
         # The browser makes up its id, so that whatever is asked for while the first pictures are on
         # their way is of the same data set.
         self.data_set = kept_by_browser(None, "data-set")
@@ -108,7 +108,7 @@ class PicturePanel:
     def connect(
         self,
         opened: Any,
-        inputs: Sequence[Any],
+        typed: Any,
         looked_anew: Sequence[Any],
         exampled: Any,
         start: gr.Button,
@@ -117,12 +117,12 @@ class PicturePanel:
 
         Args:
             opened: the event of a page that is opened.
-            inputs: of a form, whose values tell how to look.
+            typed: holds what is typed in the tab, which tells how to look.
             looked_anew: events after which the pictures are looked at again.
             exampled: the event after which the pictures of the example are taken.
             start: cannot be pressed while pictures are read: it would be too early for them.
         """
-        state = [self.data_set, *inputs]
+        state = [self.data_set, typed]
         held = [start, self.folder, self.others]
         reading: dict[Any, dict[str, Any]] = {one: {"interactive": False} for one in held}
         read: dict[Any, dict[str, Any]] = {one: {"interactive": True} for one in held}
@@ -137,7 +137,7 @@ class PicturePanel:
             event, files = arrived(place, reading)
             over = event.then(
                 told(self._dropped),
-                [self.data_set, files, *inputs],
+                [self.data_set, files, typed],
                 [files, *self.shown],
                 js=OF_DATA_SET,
                 **EACH,
@@ -145,9 +145,8 @@ class PicturePanel:
             )
             for after in (over.success, over.failure):  # Gradio's `then` is only the first
                 after(None, None, **let_press)
-            self.taken.append(over.then)
-        example = exampled(told(self._exampled), state, self.shown, js=OF_DATA_SET, **IN_TURN)
-        self.taken.append(example.then)
+            self.dropped.append(event.then)
+        exampled(told(self._exampled), state, self.shown, js=OF_DATA_SET, **IN_TURN)
         other = self.others.click(None, None, self.data_set, js=f"() => {NEW_ID}", **PRIVATE)
         other.then(
             lambda: [gr.update(visible=False), *self._shown(View())],
@@ -172,47 +171,47 @@ class PicturePanel:
         seen, shown = Answer(self.seen, self._seen_anew), Answer(self.shown, self._shown_anew)
         self._editor.connect(self.gallery, self._ids, state, seen, shown)
 
-    def _found(self, data_set: str, values: Sequence[Any]) -> View:
+    def _found(self, data_set: str, typed: str) -> View:
         if not self._desk.data_sets.has(data_set):
             return View()
-        settings, token = self._settings(data_set, values)
+        settings, token = self._settings(data_set, typed)
         return view(self._desk, data_set, settings, token)
 
-    def _seen_anew(self, data_set: str | None, *values: Any) -> list[Any]:
+    def _seen_anew(self, data_set: str | None, typed: str) -> list[Any]:
         """Nothing, while the page is opened: the browser sends much at once then, and what is asked
         without a data set may be answered behind what is asked with one."""
         if data_set is None:
             return [gr.skip() for _ in self.seen]
-        return self._seen(self._found(data_set, values))
+        return self._seen(self._found(data_set, typed))
 
-    def _shown_anew(self, data_set: str, *values: Any) -> list[Any]:
-        return self._shown(self._found(data_set, values))
+    def _shown_anew(self, data_set: str, typed: str) -> list[Any]:
+        return self._shown(self._found(data_set, typed))
 
-    def _dropped(self, data_set: str, paths: Any, *values: Any) -> list[Any]:
+    def _dropped(self, data_set: str, paths: Any, typed: str) -> list[Any]:
         """Take files into the data set."""
         given = [paths] if isinstance(paths, str) else list(paths or [])
         note = pieces.notes(add_files(self._desk, data_set, given), "error")
-        return [None, *self._shown(self._found(data_set, values), note)]
+        return [None, *self._shown(self._found(data_set, typed), note)]
 
-    def _exampled(self, data_set: str, *values: Any) -> list[Any]:
+    def _exampled(self, data_set: str, typed: str) -> list[Any]:
         """Take the pictures of the example into the data set, unless it has some."""
         data_sets, refused = self._desk.data_sets, []
         if not (data_sets.has(data_set) and data_sets.pictures(data_set)):
             files = sorted(map(str, EXAMPLE_PICTURES.iterdir()))
             refused = add_files(self._desk, data_set, files)
-        return self._shown(self._found(data_set, values), pieces.notes(refused, "error"))
+        return self._shown(self._found(data_set, typed), pieces.notes(refused, "error"))
 
-    def _captioned(self, rows: Any, written: str, data_set: str, *values: Any) -> list[Any]:
+    def _captioned(self, rows: Any, written: str, data_set: str, typed: str) -> list[Any]:
         """Write the captions that were changed here; others may have been in another tab."""
         data_sets = self._desk.data_sets
         pictures, before = data_sets.pictures(data_set), json.loads(written)
         now = [str(row[1] or "") for row in rows]
         if [row[0] for row in rows] != [one.called for one in pictures] or len(before) != len(now):
-            return self._shown_anew(data_set, *values)  # one was just taken out
+            return self._shown_anew(data_set, typed)  # one was just taken out
         for one, caption, earlier in zip(pictures, now, before, strict=True):
             if caption != earlier:
                 data_sets.set_caption(data_set, one.id, caption)
-        return [*self._seen_anew(data_set, *values), *[gr.skip()] * 4, json.dumps(now)]
+        return [*self._seen_anew(data_set, typed), *[gr.skip()] * 4, json.dumps(now)]
 
     @property
     def seen(self) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -29,7 +29,7 @@ from pseudoword.ui.page.forms import CALLED, TYPED, Form, lines_of, whole
 from pseudoword.ui.page.picture_editor import IN_TURN
 from pseudoword.ui.page.picture_panel import OF_DATA_SET, PicturePanel
 from pseudoword.ui.page.training_panel import TrainingPanel
-from pseudoword.ui.page.typed import keep as keep_typed
+from pseudoword.ui.page.typed import Typed
 from pseudoword.ui.pictures import Picture, by_name, names_of
 from pseudoword.ui.settings import INIT_MODES, NEVER, SENTENCES, base_choice
 
@@ -81,13 +81,13 @@ OPTIMISERS = [
 
 
 def settings_of(
-    form: Form, kind: str, values: Sequence[Any], pictures: Sequence[Picture]
+    form: Form, values: Mapping[str, Any], pictures: Sequence[Picture]
 ) -> dict[str, Any]:
     """Settings of a training; what was not set follows from what the word is for.
 
     Captions and masks that are there are used.
     """
-    found = form.settings(values)
+    found, kind = form.settings(values), values["kind"]
     if "also" in found:
         found["also"] = [_also(line) for line in found["also"]]
     captioned = kind != "a style" and any(one.caption for one in pictures)
@@ -125,7 +125,7 @@ class TeachPanel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._form = Form(TrainConfig, "teach")
-        self._typed = kept_by_browser(UNTYPED, "typed")
+        self._word = kept_by_browser(UNTYPED, "typed")
         with gr.Row(elem_classes="two", equal_height=False):
             with gr.Column(scale=3, min_width=340):
                 self._pictures = PicturePanel(desk, self._looked_with)
@@ -137,6 +137,8 @@ class TeachPanel:
                 self._told = gr.HTML(elem_id="start-told")
                 with gr.Accordion("All settings", open=False):
                     self._build_settings()
+                typed = [self._sentences, self._name, self._kind, *self._form.inputs]
+                self._typed = Typed("teach", typed)
             with gr.Column(scale=2, min_width=340):
                 self.training = TrainingPanel(desk)
 
@@ -184,28 +186,34 @@ class TeachPanel:
             opened: the event of a page that is opened.
         """
         pictures, training, controls = self._pictures, self.training, self._form.controls
-        inputs = [self._name, self._kind, *self._form.inputs]
+        values = self._typed.values
         decide = [control.change for one, control in controls.items() if one in DECIDE_HOW_SEEN]
         looked_anew = [self._name.blur, self._kind.change, *decide]
-        typed = [self._name, controls["init"], self._kind]
-        keep: dict[str, Any] = {"js": "(...typed) => [typed]", **EACH, **PRIVATE}
+        word = [self._name, controls["init"], self._kind]
+        keep: dict[str, Any] = {"js": "(...word) => [word]", **EACH, **PRIVATE}
         # When a field is left: while it is typed into, the browser still tells the text before.
-        gr.on([one.blur for one in typed[:2]], None, typed, self._typed, **keep)
+        gr.on([one.blur for one in word[:2]], None, word, self._word, **keep)
         # What is typed while the page is loaded counts more than what was typed before.
         js = f"(kept, ...now) => `${{now}}` === `${{{json.dumps(UNTYPED)}}}` ? kept : now"
-        names = {control.elem_id: control for control in (self._sentences, *inputs)}
-        back = keep_typed(opened, "teach", names)
-        again = back.then(None, [self._typed, *typed], typed, js=js, **PRIVATE)
-        named = pictures.example.click(None, typed[:2], typed[:2], js=AS_EXAMPLE, **PRIVATE)
-        named.then(None, typed, self._typed, **keep)
-        pictures.connect(again.then, inputs, looked_anew, named.then, self._start)
+        back = self._typed.connect(opened)
+        again = self._typed.after(back.then(None, [self._word, *word], word, js=js, **PRIVATE).then)
+        named = pictures.example.click(None, word[:2], word[:2], js=AS_EXAMPLE, **PRIVATE)
+        named.then(None, word, self._word, **keep)
+        exampled = self._typed.after(named.then)
+        # What was missing may be there now; the next press tells what still is. Here, not behind
+        # what asks the server: by its answer, that press may have told it.
+        for left in (self._name.blur, controls["init"].blur, named.then):
+            left(None, self._told, self._told, js=NO_ERROR, **EACH, **PRIVATE)
+        pictures.connect(again, values, looked_anew, exampled, self._start)
+        for dropped in pictures.dropped:
+            dropped(None, self._told, self._told, js=NO_ERROR, **EACH, **PRIVATE)
         kind = [self._kind, controls["init"]]
         began = self._kind.input(None, kind, controls["init"], js=BEGIN, **EACH, **PRIVATE)
-        began.then(None, typed, self._typed, **keep)
+        began.then(None, word, self._word, **keep)
         gr.on(
-            [opened, pictures.gallery.change, *(control.change for control in controls.values())],
+            [pictures.gallery.change, values.change],
             self._estimated,
-            [pictures.data_set, *inputs],
+            [pictures.data_set, values],
             self._need,
             **UNSEEN,
             **LATEST,
@@ -218,42 +226,38 @@ class TeachPanel:
             "error",
         )
         opened(None, None, self._told, js=INTERRUPTED % json.dumps(lost), **PRIVATE)
-        # What was missing may be there now; the next press tells what still is.
-        for after in (self._name.blur, controls["init"].blur, *pictures.taken):
-            after(None, self._told, self._told, js=NO_ERROR, **EACH, **PRIVATE)
-        self._start.click(
+        self._typed.after(self._start.click)(
             told(self._started),
-            [pictures.data_set, self._sentences, *inputs],
+            [pictures.data_set, values],
             [self._told, training.chosen, training.seen, training.asked],
             js=OF_DATA_SET,
             **IN_TURN,
         )
 
-    def _settings(self, data_set: str, kind: str, values: Sequence[Any]) -> dict[str, Any]:
-        return settings_of(self._form, kind, values, self._desk.data_sets.pictures(data_set))
+    def _settings(self, data_set: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        return settings_of(self._form, values, self._desk.data_sets.pictures(data_set))
 
-    def _looked_with(self, data_set: str, values: Sequence[Any]) -> tuple[dict[str, Any], str]:
+    def _looked_with(self, data_set: str, typed: str) -> tuple[dict[str, Any], str]:
         """The settings to look at the pictures with, and how the word is written."""
-        name, kind, *others = values
-        return self._settings(data_set, kind, others), token_of(name or "")
+        values = self._typed.read(typed)
+        return self._settings(data_set, values), token_of(values["name"] or "")
 
-    def _estimated(self, data_set: str, name: str, kind: str, *values: Any) -> str:
+    def _estimated(self, data_set: str, typed: str) -> str:
         """What a training would need, as HTML."""
         try:
             if not self._desk.data_sets.has(data_set):
                 return ""
-            settings = self._settings(data_set, kind, values)
-            token = token_of(name) or "<word>"
-            config = self._desk.queue.config(data_set, token, **settings)
+            settings, token = self._looked_with(data_set, typed)
+            config = self._desk.queue.config(data_set, token or "<word>", **settings)
             return needs(estimate(self._desk.workspace, config), config)
         except (PseudowordError, OSError):  # told when it is started
             return ""
 
-    def _started(
-        self, data_set: str, sentences: str, name: str, kind: str, *values: Any
-    ) -> list[Any]:
+    def _started(self, data_set: str, typed: str) -> list[Any]:
         """Put a training into the queue, and look at it."""
-        if not (name or "").strip():
+        values = self._typed.read(typed)
+        name = (values["name"] or "").strip()
+        if not name:
             return _refused("Give the new word a name first.")
         try:
             if not self._desk.data_sets.has(data_set):
@@ -261,8 +265,8 @@ class TeachPanel:
                     "Drop three to five pictures of the same thing first, and wait until you see "
                     "them."
                 )
-            own = lines_of(whole("Sentences of your own", sentences or ""))
-            settings = self._settings(data_set, kind, values)
+            own = lines_of(whole("Sentences of your own", values["sentences"] or ""))
+            settings = self._settings(data_set, values)
             job = self._desk.queue.submit(data_set, token_of(name), sentences=own, **settings)
         except (PseudowordError, OSError) as error:
             names = names_of(self._desk.data_sets.pictures(data_set))

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from pseudoword.ui.page.events import (
 from pseudoword.ui.page.forms import TYPED, Form, whole
 from pseudoword.ui.page.galleries import WordGallery
 from pseudoword.ui.page.handed_out import hand_out
-from pseudoword.ui.page.typed import keep as keep_typed
+from pseudoword.ui.page.typed import Typed
 from pseudoword.ui.page.uploads import arrived
 from pseudoword.ui.settings import NEVER, base_choice
 from pseudoword.ui.workspace import base_name
@@ -132,6 +133,8 @@ class DrawingPanel:
                 self._build_prompt()
             with gr.Column(scale=2, min_width=340):
                 self._build_results()
+        typed = [self.prompt, self.into, self.words.search, *self.form.inputs]
+        self._typed = Typed("use", typed)
 
     def _build_prompt(self) -> None:
         self.prompt = gr.Textbox(
@@ -220,10 +223,9 @@ class DrawingPanel:
             tab: its own.
         """
         words = self.words
-        typed = [self.prompt, self.into, words.search, *self.form.inputs]
-        keep_typed(opened, "use", {control.elem_id: control for control in typed})
+        self._typed.connect(opened)
         prompts = [self.prompt, self.negative]
-        asked = [self.tab_id, self.prompt, *self.form.inputs]
+        asked = [self.tab_id, self._typed.values]
         shown = [self.results, self.told, self.choice]
         quietly: dict[str, Any] = {**UNSEEN, **IN_TURN}
         tab.select(told(words.listed), words.asked, words.shown, **LATEST, **quietly)
@@ -241,7 +243,8 @@ class DrawingPanel:
             ([self.pair.click], self._paired, shown),
             ([self.sweep.click], self._swept, swept),
         ):
-            drawn = gr.on(presses, self._drawing(draw), asked, changed, js=ASKED, **ONE_MODEL)
+            asks = self._typed.after(partial(gr.on, presses))
+            drawn = asks(self._drawing(draw), asked, changed, js=ASKED, **ONE_MODEL)
             drawn.success(None, None, None, js=ANSWERED, **PRIVATE)
         of_tab = [self.tab_id, self._unanswered]
         known = opened(None, None, of_tab, js=TAB_ID, **PRIVATE)
@@ -274,11 +277,10 @@ class DrawingPanel:
 
         def run(
             tab: str | None,
-            prompt: str,
-            *values: Any,
+            typed: str,
             progress: gr.Progress = gr.Progress(),  # noqa: B008
         ) -> list[Any]:
-            settings, words = self._asked(prompt, values)
+            prompt, words, settings = self._asked(self._typed.read(typed))
             watch = Shown(progress)
             drawn, *changes = draw(prompt, words, progress=watch, **settings)
             answer = [handed(drawn), pieces.notes(watch.notes), *changes]
@@ -336,14 +338,15 @@ class DrawingPanel:
         now = self._desk.library.use_copy(word, int(step))
         return [pieces.note(f"{now.token} is now the copy of step {step}.", "good")]
 
-    def _asked(self, prompt: str, values: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
-        """The settings of the controls, and the ids of the words in the prompts."""
-        if not (prompt or "").strip():
+    def _asked(self, values: Mapping[str, Any]) -> tuple[str, list[str], dict[str, Any]]:
+        """The prompt, the ids of the words in the prompts, and the settings."""
+        prompt = values["prompt"] or ""
+        if not prompt.strip():
             raise PromptError("there is no prompt. Write what to draw, such as: a photo of a cat.")
         whole("Prompt", prompt)
         settings = self.form.settings(values)
-        words = self._desk.library.words()
-        return settings, mentioned(words, prompt, str(settings.get("negative", "")))
+        words = mentioned(self._desk.library.words(), prompt, str(settings.get("negative", "")))
+        return prompt, words, settings
 
     def _brought(self, paths: Any, search: str | None, ids: str | None) -> list[Any]:
         """Take files: words into the library, and how a picture was drawn into the controls."""

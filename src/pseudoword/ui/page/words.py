@@ -26,7 +26,7 @@ from pseudoword.ui.page.events import (
 from pseudoword.ui.page.forms import TYPED
 from pseudoword.ui.page.galleries import WordGallery
 from pseudoword.ui.page.handed_out import hand_out
-from pseudoword.ui.page.typed import keep as keep_typed
+from pseudoword.ui.page.typed import Typed
 
 IN_TURN = in_turn("library")
 
@@ -44,6 +44,7 @@ class WordsPanel:
             "library",
             none="Words: none yet; teach one, or drop one on “Use”",
         )
+        self._typed = Typed("words", [self.words.search])
         self.told = gr.HTML(elem_id="words-told")
         with gr.Row():
             self.trash = gr.Dropdown(
@@ -127,7 +128,7 @@ class WordsPanel:
             tab: its own.
         """
         words = self.words
-        keep_typed(opened, "words", {words.search.elem_id: words.search})
+        self._typed.connect(opened)
         tab.select(
             told(self._listed),
             words.asked,
